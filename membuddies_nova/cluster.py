@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Guests and hosts as Nova, Placement and the agents describe them.
+
+These values are what the inventory reader writes, the database keeps, and the
+sharing model and the planner compute with. They hold facts only: no rule, no
+estimate, no I/O.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+
+
+class Scope(enum.StrEnum):
+    """How far sharing counts in a decision (the vocabulary of TPS salting)."""
+
+    PROJECT = "project"
+    GROUP = "group"
+    GLOBAL = "global"
+
+
+class KsmState(enum.StrEnum):
+    """What a host's KSM does with mergeable pages.
+
+    ``MANAGED``: not running now, but ksmtuned or MOM may switch it on.
+    ``OFF``: run is 0 or 2, nobody manages it, and nothing is merged any more.
+    ``UNKNOWN``: unreadable, or run is 0, unmanaged, and pages are still merged.
+    """
+
+    MERGING = "merging"
+    MANAGED = "managed"
+    OFF = "off"
+    UNKNOWN = "unknown"
+
+    @property
+    def promises_merging(self) -> bool:
+        """Whether guests that arrive on the host can expect to be merged."""
+        return self in (KsmState.MERGING, KsmState.MANAGED)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class ServerGroup:
+    """A Nova server group: its policy and, for anti-affinity, its rules."""
+
+    name: str
+    policy: str
+    max_server_per_host: int = 1
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Aggregate:
+    """A host aggregate with its metadata."""
+
+    name: str
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """One Nova compute service's host.
+
+    :ivar name: the service's host, as Nova spells it
+    :ivar memory_mb: Placement's MEMORY_MB total
+    :ivar vcpus: Placement's VCPU total, None for no limit
+    :ivar disk_gb: Placement's DISK_GB total, None for no limit
+    :ivar reserved_mb: memory that Placement keeps from guests
+    :ivar overhead_mb: QEMU's own memory, for each guest
+    :ivar pressure: PSI memory "some" avg60 as a fraction, None if unknown
+    :ivar trust_group: if set, only guests of this group may arrive
+    :ivar up: whether the compute service is alive
+    :ivar ksm: what KSM does there, by the newest report
+    :ivar available_mb: MemAvailable of the newest report, None if unknown
+    """
+
+    name: str
+    memory_mb: int
+    reserved_mb: int = 0
+    ram_allocation_ratio: float = 1.0
+    vcpus: int | None = None
+    reserved_vcpus: int = 0
+    cpu_allocation_ratio: float = 1.0
+    disk_gb: int | None = None
+    reserved_disk_gb: int = 0
+    disk_allocation_ratio: float = 1.0
+    overhead_mb: int = 0
+    zone: str | None = None
+    cell: str | None = None
+    aggregates: tuple[Aggregate, ...] = ()
+    enabled: bool = True
+    up: bool = True
+    hypervisor_hostname: str | None = None
+    hypervisor_type: str | None = None
+    hypervisor_version: int | None = None
+    pressure: float | None = None
+    trust_group: str | None = None
+    ksm: KsmState = KsmState.MERGING
+    available_mb: int | None = None
+
+    @property
+    def real_memory_mb(self) -> int:
+        """Memory that the guests' frames may fill, in MB."""
+        return self.memory_mb - self.reserved_mb
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """One Nova instance as memory.
+
+    :ivar uuid: the instance's uuid (offline: the name in the scenario)
+    :ivar host: where Nova says that it runs, None while it is not placed
+    :ivar memory_mb: the flavor's memory
+    :ivar image: image id; for a volume-booted guest the volume's image
+    :ivar status: Nova's server status, such as ``ACTIVE``
+    :ivar pinned_zone: zone that the user asked for (not the host's zone alone)
+    :ivar hints: scheduler hints it was booted with
+    :ivar movable: whether the operator or the tenant lets it be moved
+    :ivar age_seconds: since it was launched, None if unknown
+    :ivar last_moved_seconds: since its last migration, None if never
+    :ivar change_fraction_per_hour: part of its pages that changes in an hour
+    """
+
+    uuid: str
+    name: str
+    memory_mb: int
+    vcpus: int = 1
+    disk_gb: int = 0
+    host: str | None = None
+    cell: str | None = None
+    project: str | None = None
+    image: str | None = None
+    os_distro: str | None = None
+    os_version: str | None = None
+    flavor: str | None = None
+    status: str = "ACTIVE"
+    task_state: str | None = None
+    power_state: int | None = None
+    locked: bool = False
+    migrating: bool = False
+    group: ServerGroup | None = None
+    pinned_zone: str | None = None
+    hints: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    extra_specs: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    trust_group: str | None = None
+    movable: bool = True
+    age_seconds: float | None = None
+    last_moved_seconds: float | None = None
+    change_fraction_per_hour: float | None = None
+
+    def scope_key(self, scope: Scope) -> str:
+        """The name of the trust scope within which its sharing counts.
+
+        A guest without a trust group falls back to its project, and guests
+        without a project form one project.
+        """
+        if scope is Scope.GLOBAL:
+            return "global"
+        if scope is Scope.GROUP and self.trust_group is not None:
+            return f"group:{self.trust_group}"
+        return f"project:{self.project or ''}"
