@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compute-node agent: reads guest memory and reports fingerprints."""

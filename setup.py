@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything is declared in setup.cfg."""
+
+import setuptools
+
+setuptools.setup(
+    packages=[*setuptools.find_packages(include=["membuddies_nova*"]), "membuddies_agent"]
+)

@@ -1,0 +1,70 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+#
+# Installs the Debian packages that the project's tests and its demo stand on:
+# only those that are missing, and without starting any service of theirs.
+# Asks the network for nothing when everything is there.
+set -euo pipefail
+
+PACKAGES=(
+    # What an OpenStack control plane and a compute host run.
+    rabbitmq-server mariadb-server memcached
+    libvirt-daemon-system libvirt-clients libvirt-dev
+    qemu-system-x86 qemu-utils
+    iproute2
+    # What the guests are made of.
+    busybox-static linux-image-cloud-amd64
+    # What building the virtual environment and linting need.
+    gcc pkg-config python3-venv python3-dev shellcheck
+)
+POLICY=/usr/sbin/policy-rc.d
+POLICY_SAVED=$POLICY.membuddies-saved
+
+fail() {
+    echo "install-packages: $*" >&2
+    exit 1
+}
+
+is_installed() {
+    [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
+missing_packages() {
+    local package
+    for package in "${PACKAGES[@]}"; do
+        is_installed "$package" || echo "$package"
+    done
+}
+
+# policy-rc.d is Debian's way to say which services may start; 101 means none.
+forbid_services() {
+    if [ -e "$POLICY" ] && [ ! -e "$POLICY_SAVED" ]; then
+        mv "$POLICY" "$POLICY_SAVED"
+    fi
+    printf '#!/bin/sh\nexit 101\n' > "$POLICY"
+    chmod 0755 "$POLICY"
+}
+
+allow_services() {
+    rm -f "$POLICY"
+    if [ -e "$POLICY_SAVED" ]; then
+        mv "$POLICY_SAVED" "$POLICY"
+    fi
+}
+
+command -v dpkg-query >/dev/null \
+    || fail "needs Debian 12 (dpkg-query was not found)"
+mapfile -t missing < <(missing_packages)
+if [ ${#missing[@]} -eq 0 ]; then
+    exit 0
+fi
+[ "$(id -u)" -eq 0 ] || fail "must be run as root to install: ${missing[*]}"
+
+echo "installing Debian packages: ${missing[*]}"
+trap allow_services EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+forbid_services
+export DEBIAN_FRONTEND=noninteractive
+apt-get update --quiet --quiet
+apt-get install --quiet --quiet --yes --no-install-recommends "${missing[@]}"
