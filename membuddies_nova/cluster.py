@@ -8,7 +8,7 @@ estimate, no I/O.
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 
 class Scope(enum.StrEnum):
@@ -158,3 +158,35 @@ class Guest:
         if scope is Scope.GROUP and self.trust_group is not None:
             return f"group:{self.trust_group}"
         return f"project:{self.project or ''}"
+
+
+MOVABLE_KEY = "membuddies:movable"
+_NO = frozenset({"false", "no", "off", "0", "f", "n"})
+
+
+def may_move(
+    *,
+    project: str | None,
+    excluded_projects: Collection[str],
+    metadata: Mapping[str, str],
+    extra_specs: Mapping[str, str],
+    host_aggregates: Collection[Aggregate],
+) -> bool:
+    """Whether operator and tenant let a guest be moved (``Guest.movable``).
+
+    Any of them can say no, by the key ``membuddies:movable`` set to false in
+    the instance's metadata, the flavor's extra specs or the metadata of an
+    aggregate of its host, or by its project's place on a list. Nobody's yes
+    overrides another's no.
+
+    :param excluded_projects: ids of the projects whose guests stay
+    :param host_aggregates: the aggregates of the host that it runs on
+    """
+    if project is not None and project in excluded_projects:
+        return False
+    words = (
+        metadata.get(MOVABLE_KEY, ""),
+        extra_specs.get(MOVABLE_KEY, ""),
+        *(aggregate.metadata.get(MOVABLE_KEY, "") for aggregate in host_aggregates),
+    )
+    return not any(word.strip().lower() in _NO for word in words)
