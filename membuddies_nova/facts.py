@@ -143,7 +143,7 @@ def _checked(
             continue
         item = value[entry.name]
         path = f"{field}.{entry.name}"
-        if entry.name in nested or item is None:
+        if entry.name in nested or (item is None and entry.type is not int):
             known[entry.name] = item
             continue
         if entry.type in (str, str | None):
@@ -152,6 +152,7 @@ def _checked(
         elif (
             isinstance(item, bool)
             or not isinstance(item, int | float)
+            or (isinstance(item, float) and entry.type in (int, int | None))
             or not 0 <= item < 2**63
         ):
             raise exceptions.MessageError(path, f"is not a number from 0: {item!r}")
