@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole cloud: brought up in order, used, taken down without a trace.
+
+A :class:`Cloud` keeps no state in memory: every process that makes one for the same
+name drives the same cloud.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import openstack
+
+from . import (
+    broker,
+    compute,
+    database,
+    identity,
+    image,
+    machine,
+    namespaces,
+    nova,
+    placement,
+    steps,
+)
+from .errors import LabError, ServiceFailed
+from .layout import (
+    CONTROL,
+    CONTROL_ADDRESS,
+    HOSTS,
+    PLACES,
+    PORTS,
+    Layout,
+    venv_program,
+)
+from .machine import Machine
+from .services import Service, Services
+from .steps import Step
+
+
+def _silent(line: str) -> None:
+    del line
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """A real OpenStack with three compute hosts, on this machine."""
+
+    layout: Layout = Layout()
+
+    # Life ------------------------------------------------------------------
+
+    @property
+    def is_up(self) -> bool:
+        """Whether the cloud came up wholly and was not taken down."""
+        return self._up_mark.exists() and namespaces.exist(self.layout)
+
+    def up(
+        self,
+        tell: Callable[[str], None] = _silent,
+        scheduler_workers: int = 1,
+        scheduler_config: str = "",
+    ) -> None:
+        """Brings the cloud up; does nothing when it is up.
+
+        Whatever ends it early (a failure, Ctrl-C) takes everything down, except for
+        the logs when a part failed.
+
+        :param tell: gets one line a step.
+        :param scheduler_config: text added to nova-scheduler's configuration.
+        :raises LabError: what failed, with the last lines of its log.
+        """
+        if os.geteuid() != 0:
+            raise LabError("the cloud needs root: it makes namespaces and mounts")
+        with self._locked():
+            if self.is_up:
+                tell("the cloud is up already")
+                return
+            self._take_down()
+            try:
+                namespaces.create(self.layout)
+                scheduler = partial(
+                    nova.start_scheduler,
+                    self.layout,
+                    scheduler_workers,
+                    scheduler_config,
+                )
+                steps.run(self._steps(scheduler), tell)
+                self._write_enter_script()
+                self._up_mark.touch()
+            except LabError:
+                self._take_down(keep_logs=True)
+                raise
+            except BaseException:
+                self._take_down()
+                raise
+
+    def down(self) -> None:
+        """Ends every process, mount and namespace of this cloud, and its data."""
+        with self._locked():
+            self._take_down()
+
+    def _steps(self, start_scheduler: Callable[[], None]) -> list[Step]:
+        layout = self.layout
+        services = Services(layout)
+        cache_argv = ["memcached", "-u", "root", "-l", CONTROL_ADDRESS]
+        cache = Service("memcached", "ctl", tuple(cache_argv), port=PORTS["cache"])
+        stub_argv = [venv_program("python"), "-m", "tests.cloud.lab.network_stub"]
+        stub = Service("network", "ctl", tuple(stub_argv), port=PORTS["network"])
+        start = services.start
+        hosts = tuple(f"libvirt on {host.hostname}" for host in HOSTS)
+        apis = ("placement", "glance", "nova-api")
+        return [
+            Step("control plane's machine", partial(Machine(layout, CONTROL).boot, {})),
+            Step(
+                "mariadb", partial(database.start, layout), ("control plane's machine",)
+            ),
+            Step(
+                "rabbitmq", partial(broker.start, layout), ("control plane's machine",)
+            ),
+            Step("memcached", partial(start, cache), ("control plane's machine",)),
+            Step("network stub", partial(start, stub), ("control plane's machine",)),
+            Step(
+                "keystone's database", partial(identity.prepare, layout), ("mariadb",)
+            ),
+            Step("nova's databases", partial(nova.prepare, layout), ("mariadb",)),
+            Step(
+                "placement's database", partial(placement.prepare, layout), ("mariadb",)
+            ),
+            Step("glance's database", partial(image.prepare, layout), ("mariadb",)),
+            Step(
+                "keystone",
+                partial(identity.start, layout),
+                ("keystone's database", "memcached"),
+            ),
+            Step(
+                "placement",
+                partial(placement.start, layout),
+                ("keystone", "placement's database"),
+            ),
+            Step(
+                "glance",
+                partial(image.start, layout),
+                ("keystone", "glance's database"),
+            ),
+            Step(
+                "nova-api",
+                partial(nova.start_api, layout),
+                ("keystone", "nova's databases", "rabbitmq"),
+            ),
+            Step(
+                "nova-conductor",
+                partial(nova.start_conductor, layout),
+                ("nova's databases", "rabbitmq"),
+            ),
+            Step("nova-scheduler", start_scheduler, ("nova-conductor", "placement")),
+            *(
+                Step(name, partial(compute.boot, layout, host))
+                for name, host in zip(hosts, HOSTS, strict=True)
+            ),
+            *(
+                Step(
+                    f"nova-compute on {host.hostname}",
+                    partial(compute.start, layout, host),
+                    (name, "nova-conductor", "placement"),
+                )
+                for name, host in zip(hosts, HOSTS, strict=True)
+            ),
+            Step(
+                "compute hosts known to Nova and Placement",
+                self._discover_hosts,
+                (*(f"nova-compute on {host.hostname}" for host in HOSTS), *apis),
+            ),
+        ]
+
+    def _discover_hosts(self) -> None:
+        self._wait_for_rows("SELECT COUNT(*) FROM nova.compute_nodes")
+        nova.discover_hosts(self.layout)
+        column = "COUNT(DISTINCT resource_provider_id)"
+        self._wait_for_rows(f"SELECT {column} FROM placement.inventories")
+
+    def _wait_for_rows(self, sql: str, timeout_seconds: float = 120) -> None:
+        services = Services(self.layout)
+        deadline = time.monotonic() + timeout_seconds
+        while int(database.query(self.layout, sql)[0][0]) < len(HOSTS):
+            for name in services.names():
+                if not services.is_alive(name):
+                    raise ServiceFailed(name, "ended", services.log(name))
+            if time.monotonic() > deadline:
+                name = f"nova-compute-{HOSTS[0].key}"
+                what = f"did not report itself in {timeout_seconds:.0f} s"
+                raise ServiceFailed(name, what, services.log(name))
+            time.sleep(0.5)
+
+    def _take_down(self, keep_logs: bool = False) -> None:
+        """Everything is thrown away, so that nothing needs to end in order."""
+        while pids := namespaces.pids(self.layout):
+            machine.end(pids)
+        namespaces.delete(self.layout)
+        if not self.layout.root.exists():
+            return
+        for path in self.layout.root.iterdir():
+            if keep_logs and path == self.layout.logs:
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        if not keep_logs:
+            self.layout.root.rmdir()
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.layout.lock.parent.mkdir(parents=True, exist_ok=True)
+        with self.layout.lock.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @property
+    def _up_mark(self) -> Path:
+        return self.layout.root / "up"
+
+    # Use -------------------------------------------------------------------
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The compute hosts as Nova spells them."""
+        return tuple(host.service_host for host in HOSTS)
+
+    def inside(self) -> contextlib.AbstractContextManager[None]:
+        """Moves the calling thread into the control plane's network namespace.
+
+        Only there can its services be reached (``http://10.77.0.1:5000/v3``).
+        """
+        return namespaces.entered(self.layout)
+
+    def connect(self, login: str = "admin") -> openstack.connection.Connection:
+        """openstacksdk's connection as ``admin`` (project admin), ``red`` or ``blue``
+        (administrator in that tenant's project), ``reader`` or ``mover`` (the two
+        application credentials; see :mod:`.identity`).
+
+        Use it :meth:`inside` only.
+        """
+        return identity.connect(self.layout, login)
+
+    def client_env(self, login: str = "admin") -> dict[str, str]:
+        """The environment of OpenStack clients and of ours, as ``login``."""
+        return {
+            "OS_CLIENT_CONFIG_FILE": str(self.layout.clouds_yaml),
+            "OS_CLOUD": login,
+        }
+
+    def run(
+        self,
+        argv: Sequence[str],
+        where: str = "ctl",
+        env: Mapping[str, str] | None = None,
+        check: bool = True,
+        timeout_seconds: float = 300,
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command in a machine (``ctl``, ``c1``, ``c2``, ``c3``) to its end.
+
+        :raises CommandFailed: it ended with another status than 0, and ``check``.
+        """
+        there = Machine(self.layout, PLACES[where])
+        return there.run(argv, env, check, timeout_seconds)
+
+    def query(self, sql: str) -> list[list[str]]:
+        """The rows that a statement selects in the lab's MariaDB, as text."""
+        return database.query(self.layout, sql)
+
+    # Services --------------------------------------------------------------
+
+    def start_service(
+        self,
+        name: str,
+        argv: Sequence[str],
+        where: str = "ctl",
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+    ) -> None:
+        """Starts a process that lives until it is stopped or the cloud goes down.
+
+        With ``port``, returns when something listens there.
+
+        :raises ServiceFailed: it ended early.
+        """
+        service = Service(name, where, tuple(argv), dict(env or {}), port)
+        Services(self.layout).start(service)
+
+    def stop_service(self, name: str) -> None:
+        """Ends a service by SIGTERM, after 30 s by SIGKILL."""
+        Services(self.layout).stop(name)
+
+    def restart_service(self, name: str) -> None:
+        """Stops a service and starts it again as before (also one that ended)."""
+        Services(self.layout).restart(name)
+
+    def kill_service(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """Sends a signal to all processes of a service; waits for nothing."""
+        Services(self.layout).kill(name, number)
+
+    def service_processes(self, name: str) -> list[int]:
+        """The processes of a service, numbered as outside of its machine."""
+        return Services(self.layout).processes(name)
+
+    def service_log(self, name: str) -> Path:
+        """Where a service's output goes."""
+        return Services(self.layout).log(name)
+
+    def services(self) -> dict[str, bool]:
+        """Every service that was started and not stopped: whether it is alive."""
+        services = Services(self.layout)
+        return {name: services.is_alive(name) for name in services.names()}
+
+    def configure_scheduler(self, workers: int = 1, extra: str = "") -> None:
+        """Starts nova-scheduler again with other configuration text added."""
+        Services(self.layout).stop("nova-scheduler")
+        nova.start_scheduler(self.layout, workers, extra)
+
+    def machine_pid(self, where: str) -> int:
+        """Process 1 of a machine: what nsenter needs to enter it."""
+        return Machine(self.layout, PLACES[where]).pid
+
+    @property
+    def enter_script(self) -> Path:
+        """``enter COMMAND ...``: runs a command on the control plane as admin."""
+        return self.layout.root / "enter"
+
+    def _write_enter_script(self) -> None:
+        control = Machine(self.layout, CONTROL)
+        path = f"{Path(venv_program('python')).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
+        env = {
+            **self.client_env(),
+            "PATH": path,
+            "TERM": os.environ.get("TERM", "dumb"),
+        }
+        command = " ".join(control.entering([], env))
+        self.enter_script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        self.enter_script.chmod(0o755)
