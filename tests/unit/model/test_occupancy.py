@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An occupancy after any moves agrees with the model asked afresh."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from membuddies_nova.model.occupancy import Occupancy
+from membuddies_nova.model.sharing import SharingModel
+from tests.unit.model.clusters import snapshot_of_pages
+
+HOSTS = ("m0", "m1", "m2")
+PAGE_SETS = st.dictionaries(
+    st.sampled_from("abcdef"),
+    st.frozensets(st.integers(0, 40), max_size=30),
+    min_size=1,
+)
+
+
+@given(PAGE_SETS, st.data())
+def test_after_any_moves_gains_and_pages_are_those_of_the_sets(pages, data):
+    model = SharingModel(snapshot_of_pages(pages))
+    positions = {
+        guest: data.draw(st.sampled_from((None, *HOSTS))) for guest in sorted(pages)
+    }
+    occupancy = Occupancy(model, HOSTS, positions)
+    moves = data.draw(
+        st.lists(st.tuples(st.sampled_from(sorted(pages)), st.sampled_from(HOSTS)))
+    )
+    for guest, host in moves:
+        occupancy.move(guest, host)
+        positions[guest] = host
+
+    def union(host, without):
+        return frozenset().union(
+            *(pages[g] for g, at in positions.items() if at == host and g != without)
+        )
+
+    for host in HOSTS:
+        assert occupancy.pages(host) == len(union(host, None))
+        assert set(occupancy.guests_on(host)) == {
+            guest for guest, at in positions.items() if at == host
+        }
+        gains = occupancy.gains_at(host)
+        for guest in pages:
+            assert gains[model.row(guest)] == len(pages[guest] & union(host, guest))
+    for guest, source in positions.items():
+        assert occupancy.host_of(guest) == source
+        lost = 0 if source is None else len(pages[guest] & union(source, guest))
+        for host in set(HOSTS) - {source}:
+            won = len(pages[guest] & union(host, guest))
+            assert occupancy.net_gain(guest, host).pages == won - lost
+
+
+def test_what_a_guest_shares_at_both_hosts_adds_no_error():
+    common = range(4096)
+    pages = {"a": common, "b": common, "c": [*common, *range(9000, 9640)]}
+    pages["a"] = [*common, *range(9000, 9640)]
+    model = SharingModel(snapshot_of_pages(pages, shift=3))
+    occupancy = Occupancy(model, HOSTS, {"a": "m0", "b": "m0", "c": "m1"})
+    net = occupancy.net_gain("a", "m1")
+    assert net.pages == model.gain("a", "c").pages - model.gain("a", "b").pages
+    assert 0 < net.standard_error < model.gain("a", "c").standard_error / 2
