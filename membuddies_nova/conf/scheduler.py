@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the scheduler extension: ``[membuddies]`` in nova.conf.
+
+``transport_url`` of the same group belongs to :mod:`membuddies_nova.conf.bus`.
+"""
+
+from oslo_config import cfg
+
+GROUP = "membuddies"
+
+OPTIONS = [
+    cfg.FloatOpt(
+        "sharing_weight_multiplier",
+        default=20.0,
+        mutable=True,
+        help="""
+How much expected page sharing counts when nova-scheduler weighs hosts.
+
+SharingWeigher scores a host with the fraction of the guest's memory that it is
+expected to share with the guests there, 0 to 1. The score is not stretched, so
+a typical host with kin scores 0.1 to 0.5 and any other near 0. Nova's weighers
+for memory, vCPUs and disk are each stretched to 0 to 1 with a multiplier of 1.0
+and so prefer an empty host to a full one by up to 3.0 together. With the
+default of 20.0 an expected fraction of 0.15 (0.15 x 20.0 = 3.0) outweighs all
+three; smaller fractions only decide between hosts that are about equally full.
+
+Possible values:
+
+* 0: the extension stays loaded and changes nothing
+* a positive number: prefer the hosts where more pages would merge
+* a negative number: avoid them
+
+Nova's ``[filter_scheduler] host_subset_size`` above 1 picks at random among the
+best hosts and so loosens the choice; ``shuffle_best_same_weighed_hosts`` mixes
+only hosts of exactly equal weight and does not.
+
+An aggregate overrides the option for its hosts by the metadata key
+``sharing_weight_multiplier``; of several aggregates' values the least counts.
+""",
+    ),
+    cfg.IntOpt(
+        "board_refresh_seconds",
+        default=10,
+        min=1,
+        max=3600,
+        mutable=True,
+        help="""
+How often each nova-scheduler worker asks the controller for a newer scoreboard.
+
+A board that has not changed is answered in a few bytes. Placement lags behind
+new fingerprints by this time at most.
+""",
+    ),
+    cfg.IntOpt(
+        "board_age_limit_seconds",
+        default=300,
+        min=5,
+        mutable=True,
+        help="""
+How long a scoreboard counts after the controller was last heard.
+
+Beyond it SharingWeigher scores every host with 0 and Nova places as if the
+extension were not there, until a controller answers again. Give it a value well
+above ``board_refresh_seconds``.
+""",
+    ),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Make the options known; more than once does no harm."""
+    conf.register_opts(OPTIONS, group=GROUP)

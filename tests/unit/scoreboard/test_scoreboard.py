@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The board's bytes, its checks, and what is looked up in it."""
+
+import dataclasses
+import struct
+import uuid
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from membuddies_nova import scoreboard
+from membuddies_nova.cluster import Guest, KsmState, Scope
+from membuddies_nova.exceptions import MessageError
+from tests.unit.scoreboard.boards import GuestRow, board, boards
+
+UUID = str(uuid.UUID(int=7))
+ROW = ("project:p1", "image:i1")
+OTHER = ("project:p1", "project:p1")
+
+
+@pytest.fixture
+def small():
+    return board(
+        hosts={
+            "m0": (KsmState.MERGING, 4096),
+            "m1": (KsmState.UNKNOWN, -1),
+            "m2": (KsmState.OFF, 0),
+        },
+        rows={ROW: {"m0": 100.0, "m1": 50.0}, OTHER: {}},
+        overlaps={(ROW, ROW): 80.0, (ROW, OTHER): 20.0},
+        guests=(
+            GuestRow(uuid=str(uuid.UUID(int=1)), host="m0", row=ROW),
+            GuestRow(
+                uuid=UUID,
+                host="m1",
+                row=ROW,
+                memory_mb=512,
+                pending=True,
+                best={"m2": 30.0},
+            ),
+        ),
+    )
+
+
+@given(boards())
+def test_a_decoded_board_encodes_to_the_same_bytes(value):
+    data = scoreboard.encode(value)
+    again = scoreboard.decode(data)
+    assert scoreboard.encode(again) == data
+    assert (again.hosts, again.keys, again.profiles, again.scope) == (
+        value.hosts,
+        value.keys,
+        value.profiles,
+        value.scope,
+    )
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_board_or_refused(data):
+    with pytest.raises(MessageError):
+        scoreboard.decode(data)
+
+
+@given(boards(), st.data())
+def test_a_damaged_board_is_refused_or_another_valid_board(value, data):
+    encoded = bytearray(scoreboard.encode(value))
+    position = data.draw(st.integers(0, len(encoded) - 1))
+    encoded[position] ^= data.draw(st.integers(1, 255))
+    damaged = bytes(encoded)
+    assert scoreboard.version(damaged) != scoreboard.version(scoreboard.encode(value))
+    try:
+        read = scoreboard.decode(damaged)
+    except MessageError:
+        return
+    assert scoreboard.encode(read.prepared()) == damaged
+
+
+@given(boards(), st.data())
+def test_a_board_cut_short_is_refused(value, data):
+    encoded = scoreboard.encode(value)
+    cut = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
+    with pytest.raises(MessageError):
+        scoreboard.decode(cut)
+
+
+def test_a_board_that_announces_more_than_it_has_costs_no_memory(small):
+    encoded = bytearray(scoreboard.encode(small))
+    struct.pack_into("<I", encoded, 24, 2**32 - 1)
+    with pytest.raises(MessageError, match="announces"):
+        scoreboard.decode(bytes(encoded))
+
+
+def test_a_board_of_200_mb_is_refused_unread():
+    with pytest.raises(MessageError, match="bytes"):
+        scoreboard.decode(bytes(200 * 2**20))
+
+
+def test_a_newer_version_is_named_in_the_refusal(small):
+    encoded = bytearray(scoreboard.encode(small))
+    encoded[4] = 2
+    with pytest.raises(MessageError, match="version 2"):
+        scoreboard.decode(bytes(encoded))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("host_ksm", [4, 0, 0]),
+        ("host_available_mb", [-2, 0, 0]),
+        ("row_key", [0, 1]),
+        ("row_profile", [-1, 0]),
+        ("row_end", [2, 1]),
+        ("row_end", [3, 3]),
+        ("row_end", [-1, 2]),
+        ("entry_host", [0, 3]),
+        ("entry_mb", [np.nan, 1.0]),
+        ("entry_mb", [-1.0, 1.0]),
+        ("overlap_row", [0, 2]),
+        ("overlap_mb", [np.inf, 0.0]),
+        ("guest_host", [0, 3]),
+        ("guest_row", [0, -2]),
+        ("guest_pending", [0, 2]),
+        ("guest_end", [0, 0]),
+        ("best_host", [9]),
+    ],
+)
+def test_values_that_cannot_be_are_refused_by_name(small, name, value):
+    array = np.array(value, getattr(small, name).dtype)
+    with pytest.raises(MessageError, match=name):
+        dataclasses.replace(small, **{name: array})
+
+
+def test_a_name_twice_is_refused(small):
+    with pytest.raises(MessageError, match="hosts"):
+        dataclasses.replace(small, hosts=("m0", "m0", "m2"))
+
+
+def test_a_name_of_two_lines_is_refused(small):
+    with pytest.raises(MessageError, match="hosts"):
+        dataclasses.replace(small, hosts=("m0", "m\n1", "m2"))
+
+
+def test_a_host_is_found_with_its_ksm_state_and_memory(small):
+    assert small.host("m0") == scoreboard.HostLine(KsmState.MERGING, 4096)
+    assert small.host("m1") == scoreboard.HostLine(KsmState.UNKNOWN, None)
+    assert small.host("elsewhere") is None
+
+
+def test_a_row_is_the_first_of_the_chain_that_the_key_has(small):
+    assert small.row("project:p1", ("image:i2", "image:i1")) == 0
+    assert small.row("project:p1", ("image:i2", "project:p1")) == 1
+    assert small.row("project:p2", ("image:i1",)) is None
+    assert small.shared_mb(0) == {"m0": 100.0, "m1": 50.0}
+    assert small.shared_mb(1) == {}
+    assert small.overlaps_mb(0) == {0: 80.0, 1: 20.0}
+    assert small.overlaps_mb(1) == {}
+
+
+def test_a_guest_is_found_by_its_uuid(small):
+    line = small.guest(UUID)
+    assert line == scoreboard.GuestLine(
+        host="m1", key="project:p1", row=0, memory_mb=512, pending=True, index=1
+    )
+    assert small.own_shared_mb(line) == {"m2": 30.0}
+    assert small.guest("no uuid at all") is None
+
+
+def test_pending_guests_are_told_apart_from_settled_ones(small):
+    assert small.settled("m0") == {str(uuid.UUID(int=1))}
+    assert small.pending("m0") == frozenset()
+    assert small.settled("m1") == frozenset()
+    assert small.pending("m1") == {UUID}
+
+
+def test_the_empty_board_goes_there_and_back():
+    empty = scoreboard.Scoreboard.empty(Scope.GLOBAL)
+    assert scoreboard.decode(scoreboard.encode(empty)).scope is Scope.GLOBAL
+
+
+def test_profiles_run_from_image_over_os_to_project():
+    guest = Guest(
+        uuid=UUID,
+        name="vm0",
+        memory_mb=1024,
+        image="i1",
+        os_distro="debian",
+        flavor="m1.small",
+        project="p1",
+    )
+    assert scoreboard.profile_chain(guest) == (
+        "image:i1",
+        "os:debian/m1.small",
+        "project:p1",
+    )
+    assert scoreboard.profile_chain(Guest(uuid=UUID, name="", memory_mb=1)) == (
+        "project:",
+    )
