@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel's one KSM, borrowed: locked, set up, driven, given back.
+
+Everyone on a machine who changes KSM's settings holds the lock, whose path the
+environment variable MEMBUDDIES_KSM_LOCK names. ``run`` is never set to 2, which
+would un-merge what others measure.
+"""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from membuddies_agent import pagemap
+from tests.functional.agent import processes
+
+KPAGEFLAGS = pathlib.Path("/proc/kpageflags")
+KSM = pathlib.Path("/sys/kernel/mm/ksm")
+LOCK = pathlib.Path(os.environ.get("MEMBUDDIES_KSM_LOCK", "/tmp/membuddies-ksm.lock"))
+
+_KSM_BIT = 21
+_FAST = {"smart_scan": 0, "use_zero_pages": 0, "pages_to_scan": 20000}
+_RESTORED = ("sleep_millisecs", "pages_to_scan", "smart_scan", "use_zero_pages", "run")
+
+
+def value(name: str) -> int:
+    return int((KSM / name).read_text())
+
+
+def _set(name: str, number: int) -> None:
+    (KSM / name).write_text(str(number))
+
+
+@contextlib.contextmanager
+def borrowed(**settings: int) -> Iterator[None]:
+    """KSM stopped and set to merge fast; all settings restored afterwards."""
+    with LOCK.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        names = [name for name in _RESTORED if (KSM / name).exists()]
+        before = {name: value(name) for name in names}
+        try:
+            for name, number in ({"run": 0} | _FAST | settings).items():
+                if name in before:
+                    _set(name, number)
+            yield
+        finally:
+            for name, number in before.items():
+                # 2 would un-merge now; that was then, and 0 keeps its effect.
+                _set(name, 0 if (name, number) == ("run", 2) else number)
+
+
+def converge(scans_alike: int = 3, timeout_seconds: float = 120) -> None:
+    """Let KSM merge until nothing changes any more, then stop it."""
+    _set("run", 1)
+    try:
+        deadline = time.monotonic() + timeout_seconds
+        alike = 0
+        seen = (value("full_scans"), value("pages_sharing"))
+        while alike < scans_alike:
+            assert time.monotonic() < deadline, "KSM does not converge"
+            time.sleep(0.05)
+            scans, sharing = value("full_scans"), value("pages_sharing")
+            if scans == seen[0]:
+                continue
+            same = sharing and abs(sharing - seen[1]) <= 0.001 * sharing
+            alike = alike + 1 if same else 0
+            seen = (scans, sharing)
+    finally:
+        _set("run", 0)
+
+
+def merged(child: processes.Child) -> npt.NDArray[np.bool_]:
+    """For each page of a child's memory whether KSM owns its frame."""
+    entries = child.entries()
+    flags = np.array(
+        [_frame_flags(int(frame)) for frame in pagemap.frames(entries)], dtype=np.uint64
+    )
+    is_ksm = (flags >> np.uint64(_KSM_BIT) & np.uint64(1)) == 1
+    return is_ksm & pagemap.present(entries)
+
+
+def _frame_flags(frame: int) -> int:
+    with KPAGEFLAGS.open("rb", buffering=0) as file:
+        file.seek(frame * 8)
+        return int.from_bytes(file.read(8), sys.byteorder)

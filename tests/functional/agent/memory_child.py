@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A process whose memory is exactly what a test asks for.
+
+It reads one JSON object from its first argument, prints the address of its
+memory, and holds still until its standard input closes. Keys: pages; advice
+(for the whole range); shared; write, touch and pageout: lists of [first page,
+pages], for write with a seed behind.
+"""
+
+import ctypes
+import json
+import mmap
+import random
+import sys
+
+PAGE_SIZE = 4096
+MADV_PAGEOUT = 21
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    sharing = mmap.MAP_SHARED if order.get("shared") else mmap.MAP_PRIVATE
+    memory = mmap.mmap(-1, order["pages"] * PAGE_SIZE, sharing | mmap.MAP_ANONYMOUS)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for advice in order.get("advice", []):
+        memory.madvise(advice)
+    for first, count, seed in order.get("write", []):
+        start, size = first * PAGE_SIZE, count * PAGE_SIZE
+        memory[start : start + size] = random.Random(seed).randbytes(size)
+    for first, count in order.get("touch", []):
+        for number in range(first, first + count):
+            memory[number * PAGE_SIZE]
+    for first, count in order.get("pageout", []):
+        memory.madvise(MADV_PAGEOUT, first * PAGE_SIZE, count * PAGE_SIZE)
+    print(address, flush=True)
+    sys.stdin.read()
+
+
+main()

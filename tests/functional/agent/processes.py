@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Real processes to scan: memory of known content, and QEMU without a kernel."""
+
+import contextlib
+import dataclasses
+import json
+import pathlib
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from membuddies_agent import pagemap, procfs
+from membuddies_nova.fingerprint import page
+
+MERGEABLE = 12
+UNMERGEABLE = 13
+HUGE_PAGE = 14
+
+CHILD = pathlib.Path(__file__).with_name("memory_child.py")
+
+
+@dataclasses.dataclass(frozen=True)
+class Child:
+    """A process that holds memory still.
+
+    :ivar address: of its memory
+    """
+
+    popen: subprocess.Popen
+    process: procfs.Process
+    address: int
+    pages: int
+
+    def entries(self) -> pagemap.Entries:
+        """The pagemap of its memory, as it is now."""
+        with (
+            procfs.ProcessFiles(self.process) as files,
+            contextlib.closing(pagemap.PageMap(files)) as table,
+        ):
+            return table.entries(self.address, self.pages)
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+
+@contextlib.contextmanager
+def child(pages: int, **order: object) -> Iterator[Child]:
+    """A process with memory as ``memory_child`` describes it."""
+    order.setdefault("advice", [MERGEABLE])
+    popen = subprocess.Popen(
+        [sys.executable, str(CHILD), json.dumps({"pages": pages, **order})],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        address = int(popen.stdout.readline())
+        yield Child(popen, procfs.process(popen.pid), address, pages)
+    finally:
+        popen.kill()
+        popen.wait()
+        popen.stdin.close()
+        popen.stdout.close()
+
+
+def written_ids(seed: int, pages: int) -> page.Ids:
+    """The ids of pages that a child wrote with a seed."""
+    return page.page_ids(random.Random(seed).randbytes(pages * page.PAGE_SIZE))
+
+
+def sorted_ids(*parts: page.Ids) -> list[int]:
+    return np.sort(np.concatenate(parts)).tolist()
+
+
+@contextlib.contextmanager
+def qemu(
+    *arguments: str,
+    uuid: str = "6f0c2f3e-0000-4000-8000-000000000001",
+    memory_mb: int = 64,
+    machine: str = "pc",
+    running: bool = True,
+) -> Iterator[procfs.Process]:
+    """A QEMU whose firmware finds nothing to boot."""
+    command = ["qemu-system-x86_64", "-display", "none", "-nodefaults"]
+    command += ["-machine", f"{machine},accel=tcg", "-m", str(memory_mb), "-uuid", uuid]
+    popen = subprocess.Popen([*command, *([] if running else ["-S"]), *arguments])
+    try:
+        deadline = time.monotonic() + 30
+        while uuid not in procfs.qemu_processes():
+            assert popen.poll() is None, "QEMU ended"
+            assert time.monotonic() < deadline, "QEMU does not show its uuid"
+            time.sleep(0.05)
+        # Its memory is there once its main loop waits for events.
+        time.sleep(1)
+        yield procfs.process(popen.pid)
+    finally:
+        popen.kill()
+        popen.wait()
