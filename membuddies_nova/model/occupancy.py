@@ -22,7 +22,10 @@ Counts = npt.NDArray[np.int32]
 
 @dataclasses.dataclass(slots=True)
 class _Holding:
-    """The classes that the guests of one host hold, with their holders' number."""
+    """The classes that the guests of one host hold, with their holders' number.
+
+    Arrays are replaced, never written to, so copies may share them.
+    """
 
     classes: Classes = dataclasses.field(default_factory=lambda: np.empty(0, np.int32))
     counts: Counts = dataclasses.field(default_factory=lambda: np.empty(0, np.int32))
@@ -47,9 +50,10 @@ class _Holding:
         self.classes, self.counts = joined, counts
 
     def remove(self, classes: Classes) -> None:
-        self.counts[np.searchsorted(self.classes, classes)] -= 1
-        left = self.counts > 0
-        self.classes, self.counts = self.classes[left], self.counts[left]
+        counts = self.counts.copy()
+        counts[np.searchsorted(self.classes, classes)] -= 1
+        left = counts > 0
+        self.classes, self.counts = self.classes[left], counts[left]
 
 
 class Occupancy:
@@ -73,6 +77,17 @@ class Occupancy:
             if host is not None:
                 self._arrive(guest, host)
 
+    def copy(self) -> "Occupancy":
+        """An independent copy, which costs no more than the number of guests."""
+        copy = Occupancy(self.model, (), {})
+        copy._holdings = {
+            host: dataclasses.replace(holding)
+            for host, holding in self._holdings.items()
+        }
+        copy._guests = {host: [*guests] for host, guests in self._guests.items()}
+        copy._positions = dict(self._positions)
+        return copy
+
     def host_of(self, guest: str) -> str | None:
         return self._positions[guest]
 
@@ -84,6 +99,13 @@ class Occupancy:
         """Unique pages on a host after perfect merging."""
         holding = self._holdings[host]
         return max(holding.unique_pages - holding.saved_pages, 0.0)
+
+    def shared_pages(self, guest: str, host: str) -> float:
+        """What a guest shares, or would share, with the others on a host."""
+        held = self._classes_of(guest)
+        others = self._holdings[host].counts_of(held)
+        alone = 1 if self._positions[guest] == host else 0
+        return float(self.model.classes.pages[held[others > alone]].sum())
 
     def net_gain(self, guest: str, host: str) -> Estimate:
         """Pages that moving a guest to another host would save.

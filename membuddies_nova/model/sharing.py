@@ -108,6 +108,14 @@ class SharingModel:
         """Common unique pages of two guests."""
         return self.gain(a, [b])
 
+    def shared_matrix(self) -> index.Floats:
+        """Common unique pages of every two guests, in the snapshot's order."""
+        holders = self.classes.holders
+        matrix: index.Floats = (
+            holders.multiply(self.classes.pages) @ holders.T
+        ).toarray()
+        return matrix
+
     def gain(self, guest: str, others: Iterable[str]) -> Estimate:
         """Pages that a guest would not need beside others.
 

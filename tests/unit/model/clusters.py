@@ -6,21 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from membuddies_nova.cluster import Guest, Host
+from membuddies_nova.fingerprint import page
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.snapshot import ClusterSnapshot
 
 
-def page_id(number: int) -> int:
-    """A well-mixed id for a page that a test knows by number (splitmix64)."""
-    mask = 2**64 - 1
-    mixed = (number + 0x9E3779B97F4A7C15) & mask
-    mixed = ((mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9) & mask
-    mixed = ((mixed ^ (mixed >> 27)) * 0x94D049BB133111EB) & mask
-    return mixed ^ (mixed >> 31)
+def page_ids(numbers: page.Ids) -> page.Ids:
+    """Well-mixed ids for pages that a test knows by number (splitmix64)."""
+    mixed = numbers + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
 
 
 def sample_of(numbers: Iterable[int], shift: int = 0) -> Sample:
-    ids = np.array([page_id(number) for number in numbers], np.uint64)
+    ids = page_ids(np.fromiter(numbers, np.uint64))
     return Sample.of_pages(ids, shift=shift)
 
 

@@ -46,8 +46,11 @@ def test_after_any_moves_gains_and_pages_are_those_of_the_sets(pages, data):
     for guest, source in positions.items():
         assert occupancy.host_of(guest) == source
         lost = 0 if source is None else len(pages[guest] & union(source, guest))
+        if source is not None:
+            assert occupancy.shared_pages(guest, source) == lost
         for host in set(HOSTS) - {source}:
             won = len(pages[guest] & union(host, guest))
+            assert occupancy.shared_pages(guest, host) == won
             assert occupancy.net_gain(guest, host).pages == won - lost
 
 
@@ -60,3 +63,14 @@ def test_what_a_guest_shares_at_both_hosts_adds_no_error():
     net = occupancy.net_gain("a", "m1")
     assert net.pages == model.gain("a", "c").pages - model.gain("a", "b").pages
     assert 0 < net.standard_error < model.gain("a", "c").standard_error / 2
+
+
+def test_a_copy_goes_its_own_way():
+    model = SharingModel(snapshot_of_pages({"a": range(9), "b": range(9)}))
+    occupancy = Occupancy(model, HOSTS, {"a": "m0", "b": "m1"})
+    copy = occupancy.copy()
+    copy.move("a", "m1")
+    assert (copy.pages("m0"), copy.pages("m1")) == (0, 9)
+    assert (occupancy.pages("m0"), occupancy.pages("m1")) == (9, 9)
+    assert occupancy.host_of("a") == "m0"
+    assert occupancy.guests_on("m1") == ("b",)

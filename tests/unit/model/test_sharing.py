@@ -13,7 +13,7 @@ from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.fingerprint.seal import SealKey
 from membuddies_nova.model.sharing import SharingModel
-from tests.unit.model.clusters import page_id, sample_of, snapshot_of_pages
+from tests.unit.model.clusters import page_ids, sample_of, snapshot_of_pages
 
 PAGE_SETS = st.dictionaries(
     st.sampled_from("abcdef"),
@@ -46,7 +46,11 @@ def test_a_hosts_pages_are_the_union_of_its_guests(pages, data):
 @given(PAGE_SETS)
 def test_two_guests_share_their_intersection_and_kin_come_nearest_first(pages):
     model = SharingModel(snapshot_of_pages(pages))
+    matrix = model.shared_matrix()
     for a in pages:
+        assert [matrix[model.row(a), model.row(b)] for b in pages if b != a] == [
+            len(pages[a] & pages[b]) for b in pages if b != a
+        ]
         shares = {b: len(pages[a] & pages[b]) for b in pages if b != a}
         kin = model.kin(a, 3)
         nearest = sorted((share for share in shares.values() if share), reverse=True)
@@ -144,7 +148,7 @@ def test_a_guest_without_a_fingerprint_counts_whole_and_shares_nothing():
 
 def test_zero_self_and_inter_sharing_stand_apart():
     zero = np.zeros(1, np.uint64)
-    ids = np.array([page_id(number) for number in (1, 1, 1, 2, 3)], np.uint64)
+    ids = page_ids(np.array([1, 1, 1, 2, 3], np.uint64))
     samples = {
         "a": Sample.of_pages(np.concatenate((ids, zero, zero)), shift=0, zero_id=0),
         "b": Sample.of_pages(ids[2:], shift=0, zero_id=0),

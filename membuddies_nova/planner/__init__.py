@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planner: a snapshot in, a plan out.
+
+Pure: no I/O, no clock, no configuration. What "now", a limit or a threshold is
+comes as an argument, and the same arguments give the same plan.
+
+:mod:`planning` chooses the search; :mod:`placement`, :mod:`share` and
+:mod:`consolidate` are the union strategy's; :mod:`original` is the published
+rule; :mod:`draft` admits moves that pass the :mod:`rules`.
+"""
+
+from membuddies_nova.planner.limits import Limits
+from membuddies_nova.planner.planning import plan, rescoped
+
+__all__ = ["Limits", "plan", "rescoped"]

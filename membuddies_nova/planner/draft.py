@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan while it is being written: every move in it has passed every rule.
+
+Searches decide which move to add; a draft decides whether it may be added, and
+to which wave.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+from membuddies_nova.cluster import Guest, Host
+from membuddies_nova.model.occupancy import Occupancy
+from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
+from membuddies_nova.model.snapshot import ClusterSnapshot
+from membuddies_nova.plan import Goal, HostUse, Move, Plan, Unplaced, Verdict
+from membuddies_nova.planner.limits import Limits
+from membuddies_nova.planner.rules import RuleBook
+from membuddies_nova.planner.situation import Situation
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Stop:
+    """A rule that stops a move, and why."""
+
+    rule: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.sentence}"
+
+
+class Draft:
+    """Moves in the order in which they may run, with their effects in thought.
+
+    A guest is moved at most once.
+
+    :ivar moves: what has been added so far
+    :ivar unplaced: guests for which no host was found
+    """
+
+    def __init__(
+        self,
+        snapshot: ClusterSnapshot,
+        model: SharingModel,
+        limits: Limits,
+        rules: RuleBook,
+    ) -> None:
+        self.snapshot = snapshot
+        self.model = model
+        self.limits = limits
+        self.rules = rules
+        self.moves: list[Move] = []
+        self.unplaced: list[Unplaced] = []
+        self._moved: set[str] = set()
+        self._situation = Situation(
+            snapshot,
+            limits,
+            Occupancy(
+                model,
+                [host.name for host in snapshot.hosts],
+                {guest.uuid: guest.host for guest in snapshot.guests},
+            ),
+        )
+        self._before = uses(snapshot, self.occupancy)
+
+    @property
+    def occupancy(self) -> Occupancy:
+        """Where everything is after the moves so far."""
+        return self._situation.occupancy
+
+    @property
+    def moves_left(self) -> int | None:
+        """How many more moves the plan may have, None for any number."""
+        if self.limits.max_moves is None:
+            return None
+        return max(self.limits.max_moves - len(self.moves), 0)
+
+    def fork(self) -> "Draft":
+        """An independent copy, to try moves that may be given up."""
+        copy = Draft.__new__(Draft)
+        copy.__dict__.update(self.__dict__)
+        copy.moves, copy.unplaced = [*self.moves], [*self.unplaced]
+        copy._moved = set(self._moved)
+        copy._situation = self._situation.fork()
+        return copy
+
+    def is_fixed(self, guest: Guest) -> bool:
+        """Whether the guest stays whatever the destination."""
+        host = self.snapshot.hosts[0]
+        return guest.uuid in self._moved or (
+            guest.host is not None
+            and any(
+                rule.stops(guest, host, self._situation) for rule in self.rules.guest
+            )
+        )
+
+    def stop_of(self, guest: Guest, host: Host) -> Stop | None:
+        """The first rule that stops a move, in this wave and in the next."""
+        found = self._wave_for(guest, host)
+        return found if isinstance(found, Stop) else None
+
+    def try_move(self, guest: Guest, host: Host) -> Stop | None:
+        """Add a move to this wave, or else to a new one.
+
+        :returns: None if it was added, or the rule that stops it
+        """
+        found = self._wave_for(guest, host)
+        if isinstance(found, Stop):
+            return found
+        self._situation = found
+        gain = self.occupancy.net_gain(guest.uuid, host.name)
+        source = self.occupancy.host_of(guest.uuid)
+        first = source is None
+        self.moves.append(
+            Move(
+                wave=found.wave,
+                guest=guest.uuid,
+                source=source,
+                destination=host.name,
+                gain_mb=gain.mb,
+                error_mb=gain.error_mb,
+                copy_mb=0.0
+                if first
+                else self.model.resident_pages(guest.uuid) / PAGES_PER_MB,
+                reason=self._reason(guest, source, host),
+                checks=self.rules.without_guest_rules if first else self.rules.names,
+            )
+        )
+        self._moved.add(guest.uuid)
+        found.move(guest, host)
+        return None
+
+    def try_best(self, guest: Guest, hosts: Sequence[Host]) -> Stop | None:
+        """Move a guest where it shares most of the hosts that may take it.
+
+        Ties go to the first host.
+
+        :returns: None, or what stops it at the host where it would share most
+        """
+        ranked = sorted(
+            hosts,
+            key=lambda host: -self.occupancy.shared_pages(guest.uuid, host.name),
+        )
+        first: Stop | None = None
+        for host in ranked:
+            stop = self.try_move(guest, host)
+            if stop is None:
+                return None
+            first = first or stop
+        return first or Stop("hosts", "there is none")
+
+    def plan(self, strategy: str, goal: Goal, why: str) -> Plan:
+        """The plan as it stands.
+
+        :param why: the verdict's reason in one sentence
+        """
+        before, after = self._before, uses(self.snapshot, self.occupancy)
+        placed = [move.guest for move in self.moves if move.source is None]
+        return Plan(
+            strategy=strategy,
+            goal=goal,
+            scope=self.model.scope.value,
+            shift=self.model.shift,
+            before=before,
+            after=after,
+            moves=tuple(self.moves),
+            unplaced=tuple(self.unplaced),
+            hosts_freed=hosts_freed(before, after),
+            verdict=Verdict.MOVE if self.moves else Verdict.STAY,
+            why=why,
+            placed_mb=sum(map(self.model.unique_pages, placed)) / PAGES_PER_MB,
+        )
+
+    def _wave_for(self, guest: Guest, host: Host) -> Situation | Stop:
+        """The wave that can take a move: this one or a new one."""
+        rules = (*(() if guest.host is None else self.rules.guest), *self.rules.pair)
+        for rule in rules:
+            if sentence := rule.stops(guest, host, self._situation):
+                return Stop(rule.name, sentence)
+        stop = self._situation_stop(guest, host, self._situation)
+        if stop is None:
+            return self._situation
+        if self.moves and self.moves[-1].wave == self._situation.wave:
+            following = self._situation.next_wave()
+            stop = self._situation_stop(guest, host, following)
+            if stop is None:
+                return following
+        return stop
+
+    def _situation_stop(
+        self, guest: Guest, host: Host, situation: Situation
+    ) -> Stop | None:
+        for rule in self.rules.situation:
+            if sentence := rule.stops(guest, host, situation):
+                return Stop(rule.name, sentence)
+        return None
+
+    def _reason(self, guest: Guest, source: str | None, host: Host) -> str:
+        there = self.occupancy.shared_pages(guest.uuid, host.name) / PAGES_PER_MB
+        if source is None:
+            return f"shares {there:.0f} MB with the guests on {host.name}"
+        here = self.occupancy.shared_pages(guest.uuid, source) / PAGES_PER_MB
+        return (
+            f"shares {there:.0f} MB with the guests on {host.name}, and {here:.0f} "
+            f"MB with those on {source}"
+        )
+
+
+def uses(snapshot: ClusterSnapshot, occupancy: Occupancy) -> dict[str, HostUse]:
+    """What every host holds, in the snapshot's order."""
+    return {
+        host.name: HostUse(
+            pages=occupancy.pages(host.name), guests=occupancy.guests_on(host.name)
+        )
+        for host in snapshot.hosts
+    }
+
+
+def hosts_freed(
+    before: dict[str, HostUse], after: dict[str, HostUse]
+) -> tuple[str, ...]:
+    """Hosts whose last guest has gone."""
+    return tuple(
+        name for name, use in before.items() if use.guests and not after[name].guests
+    )

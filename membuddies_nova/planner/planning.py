@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From a snapshot to a plan: which search runs, and what its verdict says."""
+
+import dataclasses
+
+from membuddies_nova import exceptions
+from membuddies_nova.cluster import Scope
+from membuddies_nova.model.occupancy import Occupancy
+from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
+from membuddies_nova.model.snapshot import ClusterSnapshot
+from membuddies_nova.plan import Goal, Plan
+from membuddies_nova.planner import consolidate, placement, share
+from membuddies_nova.planner.draft import Draft, uses
+from membuddies_nova.planner.limits import Limits
+from membuddies_nova.planner.original import original_plan
+from membuddies_nova.planner.rules import RULES, RuleBook
+
+STRATEGIES = ("union", "original")
+
+
+def plan(
+    snapshot: ClusterSnapshot,
+    *,
+    goal: Goal = Goal.SHARE,
+    strategy: str = "union",
+    scope: Scope = Scope.PROJECT,
+    limits: Limits | None = None,
+    evaluations: int | None = None,
+    rules: RuleBook = RULES,
+) -> Plan:
+    """Plan migrations, or find that everything had better stay.
+
+    The same arguments give the same plan.
+
+    :param strategy: ``union``, or ``original`` for the published rule, which
+        ignores every argument but the snapshot and cannot be run
+    :param limits: None for the defaults of :class:`Limits`
+    :param evaluations: work budget: gains that the search may compute, None
+        for as many as it takes
+    :param rules: the hard rules; every move of the plan has passed them all
+    :raises InputError: for an unknown strategy, or a goal or a combination that
+        is not available
+    """
+    if strategy not in STRATEGIES:
+        raise exceptions.InputError(
+            f"strategy {strategy!r} is not known; use one of {', '.join(STRATEGIES)}"
+        )
+    if goal is Goal.RELIEVE:
+        raise exceptions.InputError(
+            "goal 'relieve' is not available yet; use share or consolidate"
+        )
+    if strategy == "original":
+        if goal is not Goal.SHARE:
+            raise exceptions.InputError("strategy 'original' knows only the goal share")
+        return original_plan(snapshot, SharingModel(snapshot, Scope.GLOBAL))
+
+    limits = limits or Limits()
+    try:
+        model = SharingModel(snapshot, scope)
+    except exceptions.IncompatibleFingerprintsError as error:
+        model = SharingModel(snapshot, scope, across_keys=True)
+        return Draft(snapshot, model, limits, rules).plan(strategy, goal, str(error))
+
+    draft = Draft(snapshot, model, limits, rules)
+    budget = share.Budget(evaluations)
+    placement.place(draft)
+    if goal is Goal.CONSOLIDATE:
+        draft, reason = consolidate.empty_hosts(draft)
+    else:
+        reason = share.improve(draft, budget)
+    return draft.plan(strategy, goal, _why(draft, goal, reason))
+
+
+def rescoped(snapshot: ClusterSnapshot, planned: Plan, scope: Scope) -> Plan:
+    """The same moves with their numbers at another trust scope.
+
+    A plan is decided at the operator's scope; what KSM will do with it is told
+    by ``Scope.GLOBAL``.
+
+    :param snapshot: the one that the plan was made of
+    """
+    model = SharingModel(snapshot, scope, across_keys=True)
+    occupancy = Occupancy(
+        model,
+        [host.name for host in snapshot.hosts],
+        {guest.uuid: guest.host for guest in snapshot.guests},
+    )
+    before = uses(snapshot, occupancy)
+    moves = []
+    for move in planned.moves:
+        gain = occupancy.net_gain(move.guest, move.destination)
+        occupancy.move(move.guest, move.destination)
+        moves.append(dataclasses.replace(move, gain_mb=gain.mb, error_mb=gain.error_mb))
+    return dataclasses.replace(
+        planned,
+        scope=scope.value,
+        shift=model.shift,
+        before=before,
+        after=uses(snapshot, occupancy),
+        moves=tuple(moves),
+    )
+
+
+def _why(draft: Draft, goal: Goal, reason: str) -> str:
+    """The verdict's reason, and facts that an operator should not overlook."""
+    sentences = []
+    if draft.moves:
+        count = len(draft.moves)
+        gain_mb = sum(move.gain_mb for move in draft.moves)
+        sentences.append(
+            f"{count} {'move' if count == 1 else 'moves'}, {gain_mb:.0f} MB more "
+            f"shared; then {reason}"
+        )
+    else:
+        sentences.append(reason)
+    if goal is Goal.CONSOLIDATE and draft.moves:
+        sentences.append(
+            "disable the hosts that are freed, or the scheduler fills them again"
+        )
+    overfull = [
+        host.name
+        for host in draft.snapshot.hosts
+        if draft.occupancy.pages(host.name) / PAGES_PER_MB > host.real_memory_mb
+    ]
+    if overfull:
+        sentences.append(
+            f"{', '.join(overfull)} would still hold more than the memory there is"
+        )
+    unknown = len(draft.snapshot.guests) - len(draft.snapshot.samples)
+    if unknown:
+        sentences.append(
+            f"{unknown} {'guest has' if unknown == 1 else 'guests have'} no "
+            f"fingerprint and count whole"
+        )
+    return "; ".join(sentences)

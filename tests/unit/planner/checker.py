@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Replays a plan move by move and names every rule that it breaks.
+
+Written apart from the planner on purpose: it knows nothing of page classes,
+occupancies or drafts, computes with plain sets, and reads the rules from the
+project's promises. Works on snapshots of exact lists (shift 0).
+"""
+
+import collections
+import itertools
+
+from membuddies_nova.cluster import KsmState, Scope
+from membuddies_nova.model.snapshot import ClusterSnapshot
+from membuddies_nova.plan import Plan, Verdict
+from membuddies_nova.planner import Limits
+
+PAGES_PER_MB = 256
+
+
+def problems(
+    snapshot: ClusterSnapshot,
+    plan: Plan,
+    limits: Limits,
+    scope: Scope = Scope.PROJECT,
+) -> list[str]:
+    """What is wrong with a plan; empty if nothing is."""
+    return list(_Replay(snapshot, plan, limits, scope).problems())
+
+
+class _Replay:
+    def __init__(self, snapshot, plan, limits, scope):
+        self.snapshot, self.plan, self.limits = snapshot, plan, limits
+        self.hosts = {host.name: host for host in snapshot.hosts}
+        self.guests = {guest.uuid: guest for guest in snapshot.guests}
+        self.where = {guest.uuid: guest.host for guest in snapshot.guests}
+        self.pages = {}
+        for guest in snapshot.guests:
+            sample = snapshot.samples.get(guest.uuid)
+            if sample is None:
+                items = {(guest.uuid, n) for n in range(guest.memory_mb * 256)}
+            else:
+                assert sample.shift == 0
+                key = guest.scope_key(scope)
+                items = {(key, item) for item in sample.items.tolist()}
+            self.pages[guest.uuid] = frozenset(items)
+
+    def union(self, host):
+        return frozenset().union(
+            *(self.pages[g] for g, at in self.where.items() if at == host)
+        )
+
+    def problems(self):
+        plan, limits = self.plan, self.limits
+        before = {host: len(self.union(host)) for host in self.hosts}
+        used = {h for h in self.where.values() if h is not None}
+        if before != {host: use.pages for host, use in plan.before.items()}:
+            yield "before: pages are not those of the unions"
+        if limits.max_moves is not None and len(plan.moves) > limits.max_moves:
+            yield "max-moves: too many"
+        guests = [move.guest for move in plan.moves]
+        if len(set(guests)) < len(guests):
+            yield "once: a guest is moved twice"
+        waves = [move.wave for move in plan.moves]
+        if waves != sorted(waves) or set(waves) != set(range(1, len(set(waves)) + 1)):
+            yield "waves: not numbered in order from 1"
+
+        for _, wave in itertools.groupby(plan.moves, lambda move: move.wave):
+            yield from self.wave_problems(list(wave))
+
+        after = {host: len(self.union(host)) for host in self.hosts}
+        if after != {host: use.pages for host, use in plan.after.items()}:
+            yield "after: pages are not those of the unions"
+        for host, use in plan.after.items():
+            if set(use.guests) != {g for g, at in self.where.items() if at == host}:
+                yield f"after: other guests are on {host}"
+        still_used = {h for h in self.where.values() if h is not None}
+        if set(plan.hosts_freed) != used - still_used:
+            yield "hosts-freed: others are freed"
+        placed = sum(len(self.pages[m.guest]) for m in plan.moves if m.source is None)
+        saved = (sum(before.values()) + placed - sum(after.values())) / PAGES_PER_MB
+        if abs(plan.saved_mb - saved) > 1e-9:
+            yield "saved: not the difference of the unions"
+        homeless = {g for g, at in self.where.items() if at is None}
+        if {guest.guest for guest in plan.unplaced} != homeless:
+            yield "unplaced: others have no host"
+        if (plan.verdict is Verdict.MOVE) != bool(plan.moves):
+            yield "verdict: does not agree with the moves"
+
+    def wave_problems(self, wave):
+        """Check a wave whose moves may run and end in any order."""
+        start = {host: len(self.union(host)) / PAGES_PER_MB for host in self.hosts}
+        uses = collections.Counter()
+        arriving_mb = collections.Counter()
+        # A moving guest counts on both of its hosts.
+        present = collections.defaultdict(set)
+        for guest, host in self.where.items():
+            present[host].add(guest)
+        for move in wave:
+            present[move.destination].add(move.guest)
+
+        for move in wave:
+            guest = self.guests[move.guest]
+            host = self.hosts[move.destination]
+            if move.source != self.where[move.guest]:
+                yield f"source: {move.guest} is elsewhere"
+            if move.source == move.destination:
+                yield f"destination: {move.guest} is there already"
+            yield from self.static_problems(move, guest, host)
+            yield from self.group_problems(move, guest, present)
+            uses.update(
+                name for name in (move.source, move.destination) if name is not None
+            )
+            arriving_mb[host.name] += guest.memory_mb + host.overhead_mb
+            yield from self.gain_problems(move)
+            self.where[move.guest] = move.destination
+
+        for name, host in self.hosts.items():
+            if uses[name] > self.limits.moves_per_host:
+                yield f"moves-per-host: {name}"
+            if not arriving_mb[name]:
+                continue
+            if start[name] + arriving_mb[name] > host.memory_mb - host.reserved_mb:
+                yield f"headroom: {name}"
+            if host.available_mb is not None and arriving_mb[name] > host.available_mb:
+                yield f"available-memory: {name}"
+            guests = [self.guests[uuid] for uuid in present[name]]
+            for rule, total, reserved, ratio, claims in (
+                ("placement-memory", host.memory_mb, host.reserved_mb,
+                 host.ram_allocation_ratio, [g.memory_mb for g in guests]),
+                ("placement-vcpu", host.vcpus, host.reserved_vcpus,
+                 host.cpu_allocation_ratio, [g.vcpus for g in guests]),
+                ("placement-disk", host.disk_gb, host.reserved_disk_gb,
+                 host.disk_allocation_ratio, [g.disk_gb for g in guests]),
+            ):  # fmt: skip
+                if total is not None and sum(claims) > (total - reserved) * ratio:
+                    yield f"{rule}: {name}"
+
+    def static_problems(self, move, guest, host):
+        checks = {
+            "host-disabled": not host.enabled,
+            "host-down": not host.up,
+            "ksm": host.ksm in (KsmState.OFF, KsmState.UNKNOWN),
+            "isolation": host.trust_group is not None
+            and host.trust_group != guest.trust_group,
+            "cell": guest.cell is not None
+            and host.cell is not None
+            and guest.cell != host.cell,
+            "pinned-zone": guest.pinned_zone is not None
+            and guest.pinned_zone != host.zone,
+        }
+        if move.source is not None:
+            source = self.hosts[move.source]
+            checks |= {
+                "opted-out": not guest.movable,
+                "locked": guest.locked,
+                "not-active": guest.status != "ACTIVE"
+                or guest.power_state not in (None, 1),
+                "busy": guest.task_state is not None,
+                "migrating": guest.migrating,
+                "cooldown": guest.last_moved_seconds is not None
+                and guest.last_moved_seconds < self.limits.cooldown_seconds,
+                "source-down": not source.up,
+                "hypervisor": (source.hypervisor_type or "")
+                != (host.hypervisor_type or source.hypervisor_type or "")
+                or (host.hypervisor_version or 10**9)
+                < (source.hypervisor_version or 0),
+            }
+        for rule, broken in checks.items():
+            if broken:
+                yield f"{rule}: {move.guest} to {move.destination}"
+
+    def group_problems(self, move, guest, present):
+        if guest.group is None:
+            return
+        others = [
+            uuid
+            for uuid, other in self.guests.items()
+            if uuid != guest.uuid
+            and other.group is not None
+            and other.group.name == guest.group.name
+        ]
+
+        def together(host):
+            return sum(uuid in present[host] for uuid in others)
+
+        elsewhere = sum(
+            any(uuid in at for host, at in present.items() if host not in (None, dest))
+            for dest in [move.destination]
+            for uuid in others
+        )
+        policy = guest.group.policy
+        there = together(move.destination)
+        here = together(move.source) if move.source is not None else None
+        broken = {
+            "affinity": elsewhere > 0,
+            "anti-affinity": there >= guest.group.max_server_per_host,
+            "soft-affinity": here is not None and there < here,
+            "soft-anti-affinity": here is not None and there > here,
+        }[policy]
+        if broken:
+            yield f"{policy}: {move.guest} to {move.destination}"
+
+    def gain_problems(self, move):
+        guest, items = move.guest, self.pages[move.guest]
+        self.where[guest] = None
+        won = len(items & self.union(move.destination))
+        lost = len(items & self.union(move.source)) if move.source is not None else 0
+        self.where[guest] = move.source
+        if abs(move.gain_mb * PAGES_PER_MB - (won - lost)) > 1e-6:
+            yield f"gain: {guest} gains {won - lost} pages"
+        if (
+            move.source is not None
+            and self.plan.goal == "share"
+            and move.gain_mb <= self.limits.min_gain_mb
+        ):
+            yield f"net-benefit: {guest}"
+        if move.source is None and move.copy_mb:
+            yield f"copy: {guest} is placed first, nothing is copied"

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whatever the cluster, a plan obeys every rule and tells the truth."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from membuddies_nova.cluster import Scope
+from membuddies_nova.plan import Goal
+from membuddies_nova.planner import plan, rescoped
+from tests.unit.planner.cases import LIMITS, clusters
+from tests.unit.planner.checker import problems
+
+
+@pytest.mark.parametrize("goal", [Goal.SHARE, Goal.CONSOLIDATE])
+@settings(max_examples=150)
+@given(clusters(), LIMITS, st.sampled_from(Scope))
+def test_no_plan_breaks_a_rule(goal, snapshot, limits, scope):
+    planned = plan(snapshot, goal=goal, limits=limits, scope=scope)
+    assert problems(snapshot, planned, limits, scope) == []
+
+
+@settings(max_examples=50)
+@given(clusters(), LIMITS)
+def test_every_move_of_the_goal_share_saves_memory(snapshot, limits):
+    planned = plan(snapshot, limits=limits)
+    moved = [move for move in planned.moves if move.source is not None]
+    assert all(move.gain_mb > limits.min_gain_mb for move in moved)
+    assert planned.saved_mb >= sum(move.gain_mb for move in moved) - 1e-9
+
+
+@settings(max_examples=50)
+@given(clusters(), LIMITS)
+def test_consolidation_never_uses_more_hosts_and_empties_all_or_nothing(
+    snapshot, limits
+):
+    planned = plan(snapshot, goal=Goal.CONSOLIDATE, limits=limits)
+    sources = {move.source for move in planned.moves} - {None}
+    assert sources == set(planned.hosts_freed)
+
+
+@settings(max_examples=50)
+@given(clusters(), LIMITS)
+def test_the_same_moves_at_another_scope_keep_order_and_tell_its_numbers(
+    snapshot, limits
+):
+    planned = plan(snapshot, limits=limits, scope=Scope.PROJECT)
+    seen = rescoped(snapshot, planned, Scope.GLOBAL)
+    assert [(m.guest, m.destination, m.wave) for m in seen.moves] == [
+        (m.guest, m.destination, m.wave) for m in planned.moves
+    ]
+    loose = dataclasses.replace(limits, min_gain_mb=float("-inf"))
+    assert problems(snapshot, seen, loose, Scope.GLOBAL) == []
+    assert rescoped(snapshot, seen, Scope.PROJECT) == planned
+
+
+@settings(max_examples=25)
+@given(clusters(), LIMITS)
+def test_the_same_arguments_give_the_same_plan(snapshot, limits):
+    assert plan(snapshot, limits=limits) == plan(snapshot, limits=limits)
+
+
+@settings(max_examples=25)
+@given(clusters())
+def test_the_published_rule_copes_with_any_cluster(snapshot):
+    planned = plan(snapshot, strategy="original")
+    sizes = {guest.uuid: guest.memory_mb for guest in snapshot.guests}
+    for host in snapshot.hosts:
+        guests = planned.after[host.name].guests
+        assert sum(sizes[uuid] for uuid in guests) <= host.memory_mb
+    homeless = {guest.guest for guest in planned.unplaced}
+    everywhere = [uuid for use in planned.after.values() for uuid in use.guests]
+    assert sorted([*everywhere, *homeless]) == sorted(sizes)
