@@ -73,7 +73,9 @@ def test_an_image_without_guests_is_known_by_its_distribution_and_project():
             guest("c", "m2", image="i3"),
         ],
     )
-    assert expected(profiles, "project:p1", "os:debian/small") == [20.0, 20.0, 20 / 3]
+    assert expected(profiles, "project:p1", "os:debian/small") == pytest.approx(
+        [20.0, 20.0, 20 / 3]
+    )
     assert expected(profiles, "project:p1", "project:p1") == pytest.approx(
         [10 * 3 / 4 + 20 * 2 / 4] * 2 + [10 * 3 / 4]
     )
