@@ -72,6 +72,12 @@ class Situation:
         self._arrived_mb[host.name] = self.arrived_mb(host) + _whole_mb(guest, host)
         self.occupancy.move(guest.uuid, host.name)
 
+    def source_of(self, guest: Guest) -> Host | None:
+        """The host on which a guest ran before the plan."""
+        if guest.host is None:
+            return None
+        return self.snapshot.hosts_by_name[guest.host]
+
     def moves_of(self, host: str) -> int:
         """Moves of this wave that the host is part of."""
         return len(self._arrivals.get(host, ())) + len(self._departures.get(host, ()))
