@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Scores of hosts for one request, on real RequestSpecs and HostStates."""
+
+import pytest
+
+from membuddies_nova.cluster import KsmState, Scope
+from membuddies_nova.scheduler.score import Scorer
+from tests.unit.scheduler.requests import IMAGE, instance_uuid, objects, spec, state
+from tests.unit.scoreboard.boards import GuestRow, board
+
+ROW = ("project:p1", f"image:{IMAGE}")
+OS_ROW = ("project:p1", "os:debian/m1.small")
+PROJECT_ROW = ("project:p1", "project:p1")
+HOSTS = {"m0": (KsmState.MERGING, 8000), "m1": (KsmState.MERGING, 8000)}
+
+
+def score(value, request, host_state):
+    return Scorer(value, request).score(host_state)
+
+
+def test_the_score_is_the_expected_share_of_the_flavors_memory():
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}})
+    assert score(value, spec(memory_mb=1000), state("m0")) == 0.25
+    assert score(value, spec(memory_mb=500), state("m0")) == 0.5
+    assert score(value, spec(memory_mb=1000), state("m1")) == 0.0
+
+
+def test_the_score_is_never_more_than_one():
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}})
+    assert score(value, spec(memory_mb=128), state("m0")) == 1.0
+
+
+def test_an_unknown_image_is_scored_by_os_and_flavor_then_by_project():
+    rows = {ROW: {"m0": 1.0}, OS_ROW: {"m0": 200.0}, PROJECT_ROW: {"m0": 100.0}}
+    value = board(hosts=HOSTS, rows=rows)
+    new = {"image": instance_uuid(5)}
+    assert score(value, spec(distro="debian", **new), state("m0")) == 0.2
+    assert score(value, spec(distro="plan9", **new), state("m0")) == 0.1
+    assert score(value, spec(image=None, distro="debian"), state("m0")) == 0.2
+
+
+def test_another_projects_kin_score_exactly_zero():
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}})
+    assert score(value, spec(project="p2"), state("m0")) == 0.0
+
+
+def test_guests_of_one_trust_group_share_across_projects():
+    rows = {("group:blue", f"image:{IMAGE}"): {"m0": 250.0}}
+    value = board(hosts=HOSTS, rows=rows, scope=Scope.GROUP)
+    blue = {"membuddies:trust_group": "blue"}
+    assert score(value, spec(project="p2", extra_specs=blue), state("m0")) == 0.25
+    assert score(value, spec(project="p2"), state("m0")) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("ksm", "expected"),
+    [
+        (KsmState.MERGING, 0.25),
+        (KsmState.MANAGED, 0.25),
+        (KsmState.OFF, 0.0),
+        (KsmState.UNKNOWN, 0.0),
+    ],
+)
+def test_only_hosts_whose_ksm_promises_merging_score(ksm, expected):
+    value = board(hosts={"m0": (ksm, 8000)}, rows={ROW: {"m0": 250.0}})
+    assert score(value, spec(), state("m0")) == expected
+
+
+@pytest.mark.parametrize(
+    ("available_mb", "expected"), [(1000, 0.25), (999, 0.0), (-1, 0.0)]
+)
+def test_a_host_that_cannot_take_the_guest_unshared_scores_zero(available_mb, expected):
+    value = board(
+        hosts={"m0": (KsmState.MERGING, available_mb)}, rows={ROW: {"m0": 250.0}}
+    )
+    assert score(value, spec(memory_mb=1000), state("m0")) == expected
+
+
+def test_a_host_that_the_board_does_not_know_scores_zero():
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}})
+    assert score(value, spec(), state("brand-new")) == 0.0
+
+
+def test_a_guest_booked_and_not_yet_fingerprinted_counts_with_its_profile():
+    booked = GuestRow(
+        uuid=instance_uuid(1), host="m1", row=ROW, memory_mb=1000, pending=True
+    )
+    value = board(
+        hosts=HOSTS,
+        rows={ROW: {"m0": 250.0}},
+        overlaps={(ROW, ROW): 300.0},
+        guests=(booked,),
+    )
+    assert score(value, spec(), state("m1", instances=[1])) == 0.3
+    # Nova may not have told the scheduler of it yet.
+    assert score(value, spec(), state("m1")) == 0.3
+
+
+def test_a_booked_guests_memory_is_gone_before_the_host_shows_it():
+    booked = GuestRow(
+        uuid=instance_uuid(1), host="m0", row=ROW, memory_mb=1000, pending=True
+    )
+    value = board(
+        hosts={"m0": (KsmState.MERGING, 1999)},
+        rows={ROW: {"m0": 250.0}},
+        guests=(booked,),
+    )
+    assert score(value, spec(memory_mb=1000), state("m0")) == 0.0
+    assert score(value, spec(memory_mb=999), state("m0")) > 0.0
+
+
+def test_a_settled_guest_is_not_counted_twice():
+    settled = GuestRow(uuid=instance_uuid(1), host="m0", row=ROW, memory_mb=8000)
+    value = board(
+        hosts=HOSTS,
+        rows={ROW: {"m0": 250.0}},
+        overlaps={(ROW, ROW): 900.0},
+        guests=(settled,),
+    )
+    assert score(value, spec(), state("m0", instances=[1])) == 0.25
+
+
+def test_a_guest_that_moved_counts_where_nova_has_it_now():
+    moved = GuestRow(uuid=instance_uuid(1), host="m0", row=ROW)
+    value = board(
+        hosts=HOSTS,
+        rows={ROW: {"m0": 250.0}},
+        overlaps={(ROW, ROW): 300.0},
+        guests=(moved,),
+    )
+    assert score(value, spec(), state("m1", instances=[1])) == 0.3
+
+
+def test_a_booked_guest_of_another_project_counts_as_memory_only():
+    foreign = GuestRow(
+        uuid=instance_uuid(1),
+        host="m1",
+        key="project:p2",
+        row=("project:p2", f"image:{IMAGE}"),
+        pending=True,
+        memory_mb=7500,
+    )
+    foreign_row = ("project:p2", f"image:{IMAGE}")
+    value = board(
+        hosts=HOSTS,
+        rows={ROW: {"m1": 100.0}, foreign_row: {}},
+        overlaps={(ROW, ROW): 300.0, (foreign_row, foreign_row): 300.0},
+        guests=(foreign,),
+    )
+    assert score(value, spec(memory_mb=500), state("m1", instances=[1])) == 0.2
+    assert score(value, spec(memory_mb=501), state("m1", instances=[1])) == 0.0
+
+
+def test_an_instance_newer_than_the_board_counts_by_what_nova_tells_of_it():
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, overlaps={(ROW, ROW): 300.0})
+    host = state("m1")
+    told = objects.Instance(
+        uuid=instance_uuid(1), image_ref=IMAGE, project_id="p1", memory_mb=7200
+    )
+    host.instances[told.uuid] = told
+    assert score(value, spec(memory_mb=800), host) == 0.375
+    assert score(value, spec(memory_mb=801), host) == 0.0
+
+
+def test_a_stub_that_tells_nothing_promises_nothing():
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, overlaps={(ROW, ROW): 300.0})
+    assert score(value, spec(), state("m1", instances=[1])) == 0.0
+
+
+def test_guests_of_one_request_are_kin_of_each_other():
+    value = board(hosts=HOSTS, rows={ROW: {}}, overlaps={(ROW, ROW): 300.0})
+    request, host = spec(), state("m0", instances=[1])
+    assert score(value, request, host) == 0.0
+    host.consume_from_request(request)
+    assert score(value, request, host) == 0.3
+
+
+def test_guests_of_one_request_take_memory_from_each_other():
+    value = board(hosts={"m0": (KsmState.MERGING, 2000)}, rows={ROW: {"m0": 250.0}})
+    request, host = spec(memory_mb=1000), state("m0")
+    for expected in (0.25, 0.25, 0.0):
+        assert score(value, request, host) == expected
+        host.consume_from_request(request)
+
+
+def test_a_guest_that_moves_is_scored_by_its_own_fingerprint():
+    moving = GuestRow(
+        uuid=instance_uuid(99), host="m0", row=ROW, best={"m1": 400.0, "m0": 20.0}
+    )
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, guests=(moving,))
+    assert score(value, spec(), state("m1")) == 0.4
+    assert score(value, spec(), state("m0", instances=[99])) == 0.02
+
+
+def test_a_guest_that_moves_without_a_fingerprint_is_scored_by_its_profile():
+    moving = GuestRow(uuid=instance_uuid(99), host="m1", row=ROW, pending=True)
+    value = board(
+        hosts=HOSTS,
+        rows={ROW: {"m0": 250.0}},
+        overlaps={(ROW, ROW): 300.0},
+        guests=(moving,),
+    )
+    volume_booted = spec(image=None)
+    assert score(value, volume_booted, state("m0")) == 0.25
+    assert score(value, volume_booted, state("m1", instances=[99])) == 0.0
+
+
+def test_a_request_without_a_flavor_scores_zero():
+    value = board(hosts=HOSTS, rows={PROJECT_ROW: {"m0": 250.0}})
+    assert score(value, objects.RequestSpec(project_id="p1"), state("m0")) == 0.0
