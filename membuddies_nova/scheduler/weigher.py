@@ -36,7 +36,7 @@ from membuddies_nova.scheduler.rare_log import RareLog
 from membuddies_nova.scheduler.score import Scorer
 
 CONF = nova.conf.CONF
-LOG = RareLog(__name__)
+RARE_LOG = RareLog(__name__)
 
 MULTIPLIER = "sharing_weight_multiplier"
 
@@ -67,7 +67,7 @@ class SharingWeigher(weights.BaseHostWeigher):
             option = CONF.membuddies.sharing_weight_multiplier
             return _number(option, "[membuddies] in nova.conf") or 0.0
         except Exception as error:  # noqa: BLE001 Nova must place on
-            LOG.warning("multiplier", "no multiplier, 0 is used: %r", error)
+            RARE_LOG.warning("multiplier", "no multiplier, 0 is used: %r", error)
             return 0.0
 
     def weigh_objects(
@@ -87,7 +87,7 @@ class SharingWeigher(weights.BaseHostWeigher):
                 return [0.0] * len(states)
             scorer = Scorer(board, spec)
         except Exception as error:  # noqa: BLE001 Nova must place on
-            LOG.warning("request", "a request is not scored: %r", error)
+            RARE_LOG.warning("request", "a request is not scored: %r", error)
             return [0.0] * len(states)
         return [_score(scorer, state) for state in states]
 
@@ -96,7 +96,7 @@ def _score(scorer: Scorer, state: Any) -> float:
     try:
         return scorer.score(state)
     except Exception as error:  # noqa: BLE001 Nova must place on
-        LOG.warning("host", "host %s is not scored: %r", state, error)
+        RARE_LOG.warning("host", "host %s is not scored: %r", state, error)
         return 0.0
 
 
@@ -108,8 +108,8 @@ def _number(value: object, origin: str) -> float | None:
         number = math.nan
     if math.isfinite(number):
         return number
-    LOG.warning(
-        "multiplier of " + origin,
+    RARE_LOG.warning(
+        f"multiplier of {origin}",
         "%s of %s is ignored: %r is no finite number",
         MULTIPLIER,
         origin,

@@ -48,7 +48,7 @@ def boards(nova_conf, monkeypatch):
 @pytest.fixture
 def weigher(boards, monkeypatch):
     # A log that has not had its line of this minute.
-    monkeypatch.setattr(weigher_module, "LOG", RareLog(weigher_module.__name__))
+    monkeypatch.setattr(weigher_module, "RARE_LOG", RareLog(weigher_module.__name__))
     return SharingWeigher()
 
 
