@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options of the rebalancer: when it may act, how much at once, and as whom.
+
+For operators of ``membuddies-rebalancer``. Besides the options here the group
+takes keystoneauth's own (``auth_type``, ``auth_url``, ``cafile``, ``timeout``
+and those of the chosen ``auth_type``).
+"""
+
+from keystoneauth1 import loading
+from oslo_config import cfg
+
+from membuddies_nova import cluster, plan
+
+GROUP = "rebalancer"
+
+_NOVA_TIMEOUT_SECONDS = 60
+
+
+def _keystone_options() -> list[cfg.Opt]:
+    """keystoneauth's options; a call to Nova always has an end."""
+    options = [
+        *loading.get_auth_common_conf_options(),
+        *loading.get_session_conf_options(),
+    ]
+    for option in options:
+        if option.name == "timeout":
+            option.default = _NOVA_TIMEOUT_SECONDS
+    return options
+
+
+OPTIONS: list[cfg.Opt] = [
+    cfg.StrOpt(
+        "mode",
+        default="observe",
+        choices=[
+            ("observe", "compute and store plans; they cannot be approved"),
+            ("recommend", "run a plan only after `membuddies plan approve ID`"),
+            ("auto", "run plans as they are made, within caps and `auto_windows`"),
+        ],
+        help="What becomes of a plan. `auto` acts as `recommend` outside of its "
+        "windows, after two failed migrations in a row (a later success ends that) "
+        "and while any guest on a host is in ERROR.",
+    ),
+    cfg.StrOpt(
+        "goal",
+        default=plan.Goal.SHARE.value,
+        choices=[goal.value for goal in plan.Goal],
+        help="What plans are for: `share` frees memory where guests run, "
+        "`consolidate` empties hosts, `relieve` helps hosts under memory pressure.",
+    ),
+    cfg.StrOpt(
+        "scope",
+        default=cluster.Scope.PROJECT.value,
+        choices=[scope.value for scope in cluster.Scope],
+        help="How far sharing counts in a decision. `project`: only between guests "
+        "of one project. `group`: between guests whose flavor names one "
+        "membuddies:trust_group. `global` lets a tenant's content decide beside "
+        "whom it runs, which tells tenants about each other.",
+    ),
+    cfg.FloatOpt(
+        "period_seconds",
+        default=600,
+        min=1,
+        help="Seconds between two plans. None is made while one runs.",
+    ),
+    cfg.IntOpt(
+        "max_moves_per_plan",
+        default=10,
+        min=1,
+        help="The most live migrations that one plan may hold.",
+    ),
+    cfg.FloatOpt(
+        "min_gain_mb",
+        default=16,
+        min=0,
+        help="A migration is planned only if it frees more than this, by the lower "
+        "bound of the estimate.",
+    ),
+    cfg.FloatOpt(
+        "cooldown_seconds",
+        default=3600,
+        min=0,
+        help="A guest stays this long where a migration has brought it.",
+    ),
+    cfg.IntOpt(
+        "max_moves_per_source",
+        default=1,
+        min=1,
+        help="The most migrations that may leave one host at a time. Nova's own and "
+        "other users' migrations count too, here and in the next three options.",
+    ),
+    cfg.IntOpt(
+        "max_moves_per_destination",
+        default=1,
+        min=1,
+        help="The most migrations that may enter one host at a time.",
+    ),
+    cfg.IntOpt(
+        "max_moves_in_total",
+        default=2,
+        min=1,
+        help="The most migrations that may be under way in the whole cloud when a "
+        "move starts.",
+    ),
+    cfg.IntOpt(
+        "max_moves_per_hour",
+        default=20,
+        min=1,
+        help="No move starts when this many live migrations were started within the "
+        "last hour.",
+    ),
+    cfg.ListOpt(
+        "auto_windows",
+        default=[],
+        sample_default=["Mon-Fri 22:00-05:00", "Sat-Sun 00:00-24:00"],
+        help="When `auto` may start moves: days and times of day in UTC, separated "
+        "by commas. A window that ends before it starts reaches into the next day. "
+        "Empty: never.",
+    ),
+    cfg.StrOpt(
+        "on_failure",
+        default="continue",
+        choices=[
+            ("continue", "later moves from or to the same hosts are skipped"),
+            ("stop", "all moves of the plan that have not started are skipped"),
+        ],
+        help="What happens to the rest of a plan after a move that failed.",
+    ),
+    cfg.FloatOpt(
+        "inventory_max_age_seconds",
+        default=300,
+        min=1,
+        help="No plan is made from an inventory older than this. Moves start only "
+        "on an inventory no older than a minute, whatever this says.",
+    ),
+    cfg.FloatOpt(
+        "lease_seconds",
+        default=30,
+        min=1,
+        help="How long a leader that has died keeps the others waiting. It is "
+        "renewed three times within that time. The clocks of all rebalancers must "
+        "agree to a fraction of it.",
+    ),
+    cfg.FloatOpt(
+        "poll_seconds",
+        default=2,
+        min=0.05,
+        help="Seconds between two looks at Nova while migrations are under way, and "
+        "at the database for plans that were approved, cancelled or paused.",
+    ),
+    cfg.FloatOpt(
+        "record_wait_seconds",
+        default=120,
+        min=1,
+        help="How long to look for Nova's migration record when the answer to a "
+        "request was lost. After that the move counts as failed; it is never "
+        "requested again. Longer than Nova's longest stall between accepting a "
+        "request and its conductor taking it up.",
+    ),
+    cfg.FloatOpt(
+        "settle_seconds",
+        default=60,
+        min=1,
+        help="How long after a migration's end its guest may take to be ACTIVE "
+        "without a task on its new host before the move counts as failed.",
+    ),
+    cfg.StrOpt(
+        "cloud",
+        help="A cloud of clouds.yaml to connect to, instead of the auth_* options.",
+    ),
+    cfg.StrOpt("region_name", help="The region of Nova's endpoint in the catalog."),
+    cfg.StrOpt(
+        "interface",
+        default="public",
+        choices=["public", "internal", "admin"],
+        help="Which of Nova's endpoints in the catalog to use.",
+    ),
+    *_keystone_options(),
+]
+
+
+def register(conf: cfg.ConfigOpts) -> None:
+    """Make the group known to ``conf``."""
+    conf.register_opts(OPTIONS, group=GROUP)
