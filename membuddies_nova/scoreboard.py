@@ -95,7 +95,8 @@ def profile_chain(guest: Guest) -> tuple[str, ...]:
     if guest.os_distro and guest.flavor:
         chain.append(f"os:{guest.os_distro}/{guest.flavor}")
     chain.append(f"project:{guest.project or ''}")
-    return tuple(" ".join(name.splitlines()) for name in chain)
+    # Image properties and flavor names are free text; the board's is by lines.
+    return tuple(name.replace("\n", " ") for name in chain)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From guests of known pages to what a scheduler reads off the board."""
+
+import uuid
+
+from membuddies_nova import scoreboard
+from membuddies_nova.cluster import Guest, Host, KsmState, Scope
+from membuddies_nova.model.board import board_of
+from membuddies_nova.model.profiles import learn
+from tests.unit.model.clusters import snapshot_of_pages
+
+MB = 256
+A, B, C = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
+HOSTS = (
+    Host(name="m0", memory_mb=4096, available_mb=1000),
+    Host(name="m1", memory_mb=4096, ksm=KsmState.OFF),
+)
+
+
+def guest(name, host, **facts):
+    facts = {"project": "p1", "image": "i1", **facts}
+    return Guest(uuid=name, name=name, memory_mb=1024, host=host, **facts)
+
+
+def board(pages, guests, pending=()):
+    snapshot = snapshot_of_pages(pages, hosts=HOSTS, guests=guests)
+    value = board_of(
+        snapshot, learn(snapshot, Scope.PROJECT), Scope.PROJECT, pending=pending
+    )
+    return scoreboard.decode(scoreboard.encode(value))
+
+
+def test_the_board_tells_hosts_rows_and_guests():
+    value = board(
+        {A: range(40 * MB), B: range(30 * MB)},
+        [guest(A, "m0"), guest(B, "m1"), guest(C, "m1")],
+        pending=[C],
+    )
+    # Rounded down to 64 MB.
+    assert value.host("m0") == scoreboard.HostLine(KsmState.MERGING, 960)
+    assert value.host("m1") == scoreboard.HostLine(KsmState.OFF, None)
+    row = value.row("project:p1", ["image:i1"])
+    assert value.shared_mb(row) == {"m0": 20.0, "m1": 20.0}
+    assert value.overlaps_mb(row)[row] == 20.0
+    first = value.guest(A)
+    assert (first.host, first.key, first.row, first.memory_mb) == (
+        "m0",
+        "project:p1",
+        row,
+        1024,
+    )
+    assert value.own_shared_mb(first) == {"m1": 30.0}
+    assert value.pending("m1") == {C}
+    assert value.settled("m1") == {B}
+
+
+def test_a_guest_of_a_new_image_is_stood_for_by_its_project():
+    value = board(
+        {A: range(40 * MB)}, [guest(A, "m0"), guest(C, "m1", image="i9")], pending=[C]
+    )
+    row = value.guest(C).row
+    assert value.row_name(row) == "project:p1"
+
+
+def test_a_guest_of_a_project_without_fingerprints_has_no_row():
+    value = board({A: range(40 * MB)}, [guest(A, "m0"), guest(C, "m1", project="p2")])
+    assert value.guest(C).row is None
+
+
+def test_one_snapshot_makes_one_board():
+    pages = {A: range(40 * MB), B: range(30 * MB)}
+    guests = [guest(A, "m0"), guest(B, "m1", image="i2\nof two lines")]
+    assert scoreboard.encode(board(pages, guests)) == scoreboard.encode(
+        board(dict(reversed(pages.items())), guests)
+    )
+
+
+def test_an_empty_cloud_has_an_empty_board():
+    assert board({}, []).host("m0") == scoreboard.HostLine(KsmState.MERGING, 960)
