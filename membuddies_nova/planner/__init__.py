@@ -6,10 +6,12 @@ comes as an argument, and the same arguments give the same plan.
 
 :mod:`planning` chooses the search; :mod:`placement`, :mod:`share` and
 :mod:`consolidate` are the union strategy's; :mod:`original` is the published
-rule; :mod:`draft` admits moves that pass the :mod:`rules`.
+rule; :mod:`draft` admits moves that pass the :mod:`rules`; :mod:`explanation`
+tells an operator why a guest stays.
 """
 
+from membuddies_nova.planner.explanation import Explanation, explain
 from membuddies_nova.planner.limits import Limits
 from membuddies_nova.planner.planning import plan, rescoped
 
-__all__ = ["Limits", "plan", "rescoped"]
+__all__ = ["Explanation", "Limits", "explain", "plan", "rescoped"]

@@ -127,7 +127,7 @@ def improve(draft: Draft, budget: Budget) -> str:
             break
         guest, host = snapshot.guests[row], snapshot.hosts[column]
         source = draft.occupancy.host_of(guest.uuid)
-        stop = _uncertain(draft, guest, host) or draft.try_move(guest, host)
+        stop = uncertain(draft, guest, host) or draft.try_move(guest, host)
         if stop is not None:
             gains.strike(row, column, stop)
         elif source is not None:
@@ -139,7 +139,7 @@ def improve(draft: Draft, budget: Budget) -> str:
     return f"no further move saves more than {limits.min_gain_mb:g} MB"
 
 
-def _uncertain(draft: Draft, guest: Guest, host: Host) -> Stop | None:
+def uncertain(draft: Draft, guest: Guest, host: Host) -> Stop | None:
     """Noise never moves a guest: gains count with their lower bound."""
     gain = draft.occupancy.net_gain(guest.uuid, host.name)
     limits = draft.limits

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``membuddies plan``: a plan for a scenario, or for the cloud as it is known.
+
+It only shows the plan. What may run is planned by the rebalancer.
+"""
+
+import argparse
+import pathlib
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from membuddies_nova import exceptions, planner
+from membuddies_nova.cli import argument, scenario
+from membuddies_nova.cli.report import ReportCommand, aligned
+from membuddies_nova.cluster import Scope
+from membuddies_nova.model.snapshot import ClusterSnapshot
+from membuddies_nova.plan import Goal
+from membuddies_nova.planner.planning import STRATEGIES
+
+_EVALUATIONS_PER_SECOND = 200_000
+"""Gains that one slow core surely evaluates; turns a budget into work."""
+
+
+class Plan(ReportCommand):
+    """Plan migrations for a scenario file, or for the cloud in the database."""
+
+    def get_parser(self, prog_name: str) -> argparse.ArgumentParser:
+        parser = super().get_parser(prog_name)
+        parser.add_argument(
+            "--scenario",
+            metavar="FILE",
+            type=pathlib.Path,
+            help="JSON file that describes hosts and guests; without it the "
+            "inventory and the fingerprints in the database are planned for",
+        )
+        parser.add_argument(
+            "--strategy",
+            choices=STRATEGIES,
+            default="union",
+            help="union (the default), or original: the published rule, a reference "
+            "that is never run",
+        )
+        parser.add_argument(
+            "--goal",
+            choices=[goal.value for goal in Goal],
+            default=Goal.SHARE.value,
+            help="free memory, free hosts, or help hosts under memory pressure "
+            "(default %(default)s)",
+        )
+        parser.add_argument(
+            "--max-moves",
+            type=argument.whole_number(0, 2**31),
+            help="moves of the plan at most",
+        )
+        parser.add_argument(
+            "--shift",
+            type=argument.SHIFT,
+            help="sample one of 2^SHIFT pages of page lists; without it all are "
+            "taken, up to 20 million ids together",
+        )
+        parser.add_argument(
+            "--scope",
+            choices=[scope.value for scope in Scope],
+            default=Scope.PROJECT.value,
+            help="how far sharing counts (default %(default)s)",
+        )
+        parser.add_argument(
+            "--budget",
+            metavar="SECONDS",
+            type=argument.positive_number,
+            help="stop searching after about this much work",
+        )
+        parser.add_argument(
+            "--zero-id",
+            type=argument.ZERO_ID,
+            help="what the page lists have for a page of zeros",
+        )
+        parser.add_argument(
+            "--explain",
+            action="store_true",
+            help="say for each guest why it moves or stays",
+        )
+        return parser
+
+    def answer(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
+        if parsed_args.explain and parsed_args.strategy != "union":
+            raise exceptions.InputError(
+                "--explain: only plans of the strategy union can be explained"
+            )
+        started = time.monotonic()
+        snapshot = self._snapshot(parsed_args)
+        loaded = time.monotonic()
+        limits = planner.Limits(max_moves=parsed_args.max_moves)
+        planned = planner.plan(
+            snapshot,
+            goal=Goal(parsed_args.goal),
+            strategy=parsed_args.strategy,
+            scope=Scope(parsed_args.scope),
+            limits=limits,
+            evaluations=None
+            if parsed_args.budget is None
+            else int(parsed_args.budget * _EVALUATIONS_PER_SECOND),
+        )
+        seconds = time.monotonic() - loaded
+        answer = {
+            "strategy": planned.strategy,
+            "shift": planned.shift,
+            "load_seconds": round(loaded - started, 3),
+            "seconds": round(seconds, 3),
+        }
+        answer |= planned.to_json()
+        if parsed_args.explain:
+            answer["explanations"] = [
+                each.to_json() for each in planner.explain(snapshot, planned, limits)
+            ]
+        return answer
+
+    def rendered(self, answer: Mapping[str, Any]) -> str:
+        return rendered_plan(answer)
+
+    def _snapshot(self, parsed_args: argparse.Namespace) -> ClusterSnapshot:
+        return scenario.read_scenario(parsed_args.scenario).snapshot(
+            parsed_args.shift, parsed_args.zero_id
+        )
+
+
+def rendered_plan(answer: Mapping[str, Any]) -> str:
+    """A plan as people read it, from the keys of its JSON."""
+    before, after = answer["before"], answer["after"]
+    parts = [
+        f"Verdict: {answer['verdict']}. {answer['why']}.",
+        aligned(
+            ("host", "MB before", "MB after", "guests before", "guests after"),
+            [
+                (
+                    host,
+                    use["mb"],
+                    after[host]["mb"],
+                    len(use["guests"]),
+                    len(after[host]["guests"]),
+                )
+                for host, use in before.items()
+            ],
+        ),
+        f"Together {answer['before_mb']:.1f} MB before, {answer['after_mb']:.1f} MB "
+        f"after: {answer['saved_mb']:.1f} MB saved (strategy {answer['strategy']}, "
+        f"goal {answer['goal']}, scope {answer['scope']}).",
+    ]
+    if answer["moves"]:
+        parts.append(
+            aligned(
+                ("wave", "guest", "from", "to", "gain MB", "+-", "copy MB", "reason"),
+                [tuple(move.values())[:8] for move in answer["moves"]],
+            )
+        )
+    if answer["hosts_freed"]:
+        parts.append(f"Hosts freed: {', '.join(answer['hosts_freed'])}.")
+    if answer["unplaced"]:
+        parts.append(
+            aligned(
+                ("unplaced", "reason"),
+                [tuple(guest.values()) for guest in answer["unplaced"]],
+            )
+        )
+    if "explanations" in answer:
+        parts.append(
+            aligned(
+                ("guest", "host", "zero", "self", "inter", "why"),
+                [
+                    (
+                        each["guest"],
+                        each["host"],
+                        each["zero_pages"],
+                        each["self_shared_pages"],
+                        each["inter_shared_pages"],
+                        each["sentence"],
+                    )
+                    for each in answer["explanations"]
+                ],
+            )
+        )
+    return "\n\n".join(parts)
