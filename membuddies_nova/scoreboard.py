@@ -31,7 +31,8 @@ Layout of the bytes, little-endian, version 1::
                    with a line feed behind it
 
 One board has one encoding, so the hash of the bytes is its version, the same
-from every controller.
+from every controller. On the wire they are compressed (RFC 1950), which is not
+the same with every zlib.
 """
 
 import dataclasses
@@ -39,6 +40,7 @@ import functools
 import hashlib
 import struct
 import uuid
+import zlib
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -70,8 +72,8 @@ _ARRAYS = (
     ("row_end", np.dtype("<i4"), "rows"),
     ("entry_host", np.dtype("<i4"), "entries"),
     ("entry_mb", np.dtype("<f4"), "entries"),
+    ("overlap_end", np.dtype("<i4"), "rows"),
     ("overlap_row", np.dtype("<i4"), "overlaps"),
-    ("overlap_other", np.dtype("<i4"), "overlaps"),
     ("overlap_mb", np.dtype("<f4"), "overlaps"),
     ("guest_uuid", _UUID, "guests"),
     ("guest_host", np.dtype("<i4"), "guests"),
@@ -144,8 +146,8 @@ class Scoreboard:
     :ivar row_end: where the row's entries end; they begin where the last's ended
     :ivar entry_host: a host that holds something of the profile
     :ivar entry_mb: expected megabytes that a new guest would share there
-    :ivar overlap_row: a row, and another of the same key
-    :ivar overlap_mb: megabytes that new guests of both would share
+    :ivar overlap_end: where a row's overlaps with rows of the same key end
+    :ivar overlap_mb: megabytes that a new guest of either row would share
     :ivar guest_uuid: 16 bytes each
     :ivar guest_row: row that stands for the guest, or ``NONE``
     :ivar guest_pending: 1 for a guest as ``GuestLine.pending`` says
@@ -164,8 +166,8 @@ class Scoreboard:
     row_end: Array
     entry_host: Array
     entry_mb: Array
+    overlap_end: Array
     overlap_row: Array
-    overlap_other: Array
     overlap_mb: Array
     guest_uuid: Array
     guest_host: Array
@@ -193,7 +195,6 @@ class Scoreboard:
             ("row_profile", len(self.profiles), 0),
             ("entry_host", len(self.hosts), 0),
             ("overlap_row", counts["rows"], 0),
-            ("overlap_other", counts["rows"], 0),
             ("guest_host", len(self.hosts), NONE),
             ("guest_key", len(self.keys), 0),
             ("guest_row", counts["rows"], NONE),
@@ -209,7 +210,11 @@ class Scoreboard:
             array = getattr(self, name)
             if not np.all(np.isfinite(array) & (array >= 0)):
                 raise exceptions.MessageError(name, "has a size that cannot be")
-        for name, entries in (("row_end", "entries"), ("guest_end", "best")):
+        for name, entries in (
+            ("row_end", "entries"),
+            ("overlap_end", "overlaps"),
+            ("guest_end", "best"),
+        ):
             ends = np.concatenate(([0], getattr(self, name), [counts[entries]]))
             if np.any(np.diff(ends) < 0) or ends[-1] != ends[-2]:
                 raise exceptions.MessageError(name, "does not ascend to the end")
@@ -272,18 +277,22 @@ class Scoreboard:
 
     def shared_mb(self, row: int) -> dict[str, float]:
         """Expected shared megabytes of a new guest of a row, by host."""
-        return self._by_host(self.row_end, self.entry_host, self.entry_mb, row)
+        found = _slice(self.row_end, row)
+        return self._by_host(self.entry_host[found], self.entry_mb[found])
 
     def own_shared_mb(self, guest: GuestLine) -> dict[str, float]:
         """Megabytes that a guest's own pages would share, by its best hosts.
 
         Empty if the guest has no fingerprint, or shares nothing.
         """
-        return self._by_host(self.guest_end, self.best_host, self.best_mb, guest.index)
+        found = _slice(self.guest_end, guest.index)
+        return self._by_host(self.best_host[found], self.best_mb[found])
 
     def overlaps_mb(self, row: int) -> dict[int, float]:
         """Megabytes shared with one new guest of another row, by that row."""
-        return self._overlap_index.get(row, {})
+        found = _slice(self.overlap_end, row)
+        others = self.overlap_row[found].tolist()
+        return dict(zip(others, self.overlap_mb[found].tolist(), strict=True))
 
     def prepared(self) -> Self:
         """Itself, with its look-up tables made, so that no request waits."""
@@ -293,18 +302,13 @@ class Scoreboard:
             "_guest_index",
             "_settled",
             "_pending",
-            "_overlap_index",
         ):
             getattr(self, table)
         return self
 
-    def _by_host(
-        self, ends: Array, hosts: Array, sizes: Array, index: int
-    ) -> dict[str, float]:
-        start = int(ends[index - 1]) if index else 0
-        end = int(ends[index])
-        names = (self.hosts[host] for host in hosts[start:end])
-        return dict(zip(names, sizes[start:end].tolist(), strict=True))
+    def _by_host(self, hosts: Array, sizes_mb: Array) -> dict[str, float]:
+        names = (self.hosts[host] for host in hosts.tolist())
+        return dict(zip(names, sizes_mb.tolist(), strict=True))
 
     @functools.cached_property
     def _host_index(self) -> dict[str, int]:
@@ -341,18 +345,6 @@ class Scoreboard:
             if hosts[index] != NONE and flags[index] == pending:
                 found.setdefault(self.hosts[hosts[index]], []).append(instance)
         return {host: frozenset(uuids) for host, uuids in found.items()}
-
-    @functools.cached_property
-    def _overlap_index(self) -> dict[int, dict[int, float]]:
-        index: dict[int, dict[int, float]] = {}
-        for row, other, size_mb in zip(
-            self.overlap_row.tolist(),
-            self.overlap_other.tolist(),
-            self.overlap_mb.tolist(),
-            strict=True,
-        ):
-            index.setdefault(row, {})[other] = size_mb
-        return index
 
 
 def encode(board: Scoreboard) -> bytes:
@@ -434,9 +426,34 @@ def version(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def compress(data: bytes) -> bytes:
+    """An encoded board for the wire."""
+    return zlib.compress(data, 1)
+
+
+def decompress(body: bytes) -> bytes:
+    """Read what ``compress`` wrote.
+
+    :raises MessageError: for any other bytes, and for more than ``MAX_BYTES``
+    """
+    stream = zlib.decompressobj()
+    try:
+        data = stream.decompress(body, MAX_BYTES)
+    except zlib.error as error:
+        raise exceptions.MessageError("scoreboard", f"is damaged: {error}") from None
+    if not stream.eof or stream.unused_data:
+        raise exceptions.MessageError("scoreboard", "is cut short or too large")
+    return data
+
+
 def ksm_code(state: KsmState) -> int:
     """How the board writes a KSM state."""
     return _KSM_STATES.index(state)
+
+
+def _slice(ends: Array, index: int) -> slice:
+    """Where the entries are that belong to an index."""
+    return slice(int(ends[index - 1]) if index else 0, int(ends[index]))
 
 
 def _counts(board: Scoreboard) -> dict[str, int]:

@@ -10,7 +10,6 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
-import scipy.sparse
 
 from membuddies_nova import scoreboard
 from membuddies_nova.cluster import Host, Scope
@@ -49,7 +48,6 @@ def board_of(
     for guest, key in zip(guests, guest_keys, strict=True):
         found = (row_index.get((key, name)) for name in profile_chain(guest))
         guest_rows.append(next((row for row in found if row is not None), None))
-    overlap = scipy.sparse.coo_matrix(profiles.overlap_mb)
     return Scoreboard(
         scope=scope,
         hosts=tuple(host.name for host in snapshot.hosts),
@@ -62,9 +60,9 @@ def board_of(
         row_end=_i4(profiles.expected_mb.indptr[1:]),
         entry_host=_i4(profiles.expected_mb.indices),
         entry_mb=_f4(profiles.expected_mb.data),
-        overlap_row=_i4(overlap.row),
-        overlap_other=_i4(overlap.col),
-        overlap_mb=_f4(overlap.data),
+        overlap_end=_i4(profiles.overlap_mb.indptr[1:]),
+        overlap_row=_i4(profiles.overlap_mb.indices),
+        overlap_mb=_f4(profiles.overlap_mb.data),
         guest_uuid=np.frombuffer(
             b"".join(uuid.UUID(guest.uuid).bytes for guest in guests), np.dtype("V16")
         ),

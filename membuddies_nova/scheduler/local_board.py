@@ -116,9 +116,10 @@ class BoardFeed:
         return None
 
     def _take(self, version: str, body: bytes) -> None:
-        if scoreboard.version(body) != version:
-            raise exceptions.MessageError("scoreboard", "was damaged on its way")
-        self._board = scoreboard.decode(body).prepared()
+        data = scoreboard.decompress(body)
+        if scoreboard.version(data) != version:
+            raise exceptions.MessageError("scoreboard", f"is not version {version}")
+        self._board = scoreboard.decode(data).prepared()
         self._version = version
         LOG.debug(
             "scoreboard %s: %d bytes, %d hosts, %d guests, %d rows",

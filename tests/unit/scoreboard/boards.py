@@ -61,9 +61,18 @@ def board(
         row_end=_i4(np.cumsum([len(rows[row]) for row in order])),
         entry_host=_i4(host for host, _ in entries),
         entry_mb=_f4(size for _, size in entries),
-        overlap_row=_i4(order.index(row) for row, _ in overlaps),
-        overlap_other=_i4(order.index(other) for _, other in overlaps),
-        overlap_mb=_f4(overlaps.values()),
+        overlap_end=_i4(
+            np.cumsum([sum(row == each for row, _ in overlaps) for each in order])
+        ),
+        overlap_row=_i4(
+            order.index(other)
+            for each in order
+            for row, other in overlaps
+            if row == each
+        ),
+        overlap_mb=_f4(
+            size for each in order for (row, _), size in overlaps.items() if row == each
+        ),
         guest_uuid=np.frombuffer(
             b"".join(uuid.UUID(guest.uuid).bytes for guest in guests), np.dtype("V16")
         ),

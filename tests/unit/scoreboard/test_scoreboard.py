@@ -97,6 +97,30 @@ def test_a_board_of_200_mb_is_refused_unread():
         scoreboard.decode(bytes(200 * 2**20))
 
 
+@given(boards())
+def test_a_board_comes_through_the_wire_whole(value):
+    data = scoreboard.encode(value)
+    assert scoreboard.decompress(scoreboard.compress(data)) == data
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_from_the_wire_are_refused(body):
+    with pytest.raises(MessageError):
+        scoreboard.decompress(body)
+
+
+@pytest.mark.parametrize("damage", [b"more", None])
+def test_a_body_with_too_much_or_too_little_is_refused(small, damage):
+    body = scoreboard.compress(scoreboard.encode(small))
+    with pytest.raises(MessageError):
+        scoreboard.decompress(body[:-1] if damage is None else body + damage)
+
+
+def test_a_small_body_that_would_unpack_to_200_mb_is_refused():
+    with pytest.raises(MessageError, match="too large"):
+        scoreboard.decompress(scoreboard.compress(bytes(200 * 2**20)))
+
+
 def test_a_newer_version_is_named_in_the_refusal(small):
     encoded = bytearray(scoreboard.encode(small))
     encoded[4] = 2
@@ -118,6 +142,7 @@ def test_a_newer_version_is_named_in_the_refusal(small):
         ("entry_mb", [np.nan, 1.0]),
         ("entry_mb", [-1.0, 1.0]),
         ("overlap_row", [0, 2]),
+        ("overlap_end", [2, 1]),
         ("overlap_mb", [np.inf, 0.0]),
         ("guest_host", [0, 3]),
         ("guest_row", [0, -2]),
