@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -84,12 +84,17 @@ class Scan:
 
 
 def scan(
-    process: Process, *, seed: int = 0, stop: threading.Event | None = None
+    process: Process,
+    *,
+    seed: int = 0,
+    stop: threading.Event | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Scan:
     """Read and hash every page of a process that KSM may merge.
 
     :param seed: the cloud's public seed of page ids
     :param stop: set to give the scan up
+    :param progress: told, block by block, how many of how many bytes are done
     :raises NoFingerprint: if the process has nothing to merge, may not be read,
         or ended meanwhile
     :raises ScanInterrupted: if ``stop`` was set
@@ -108,10 +113,14 @@ def scan(
         with contextlib.closing(
             _Pass(files, mergeable_bytes // page.PAGE_SIZE, seed, pinning)
         ) as reading:
+            done_bytes = 0
             for start, pages in itertools.chain.from_iterable(map(_blocks, mergeable)):
                 if stop is not None and stop.is_set():
                     raise ScanInterrupted("the agent is stopping")
                 reading.read_block(start, pages)
+                done_bytes += pages * page.PAGE_SIZE
+                if progress is not None:
+                    progress(done_bytes, mergeable_bytes)
         # Whatever was read after the process ended, or from a later one with
         # its pid, is thrown away here.
         files.check_alive()

@@ -2,10 +2,11 @@
 """What the machine lends to these tests: KSM and a few huge pages."""
 
 import pathlib
+import tempfile
 
 import pytest
 
-from tests.functional.agent import ksm
+from tests.functional.agent import ksm, libvirt_daemon
 
 _HUGE_PAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
 
@@ -24,3 +25,14 @@ def huge_pages():
     assert int(_HUGE_PAGES.read_text()) >= int(before) + 32
     yield
     _HUGE_PAGES.write_text(before)
+
+
+@pytest.fixture(scope="session")
+def libvirt():
+    """A libvirtd of our own, for all tests here."""
+    # A socket's path must be short.
+    with (
+        tempfile.TemporaryDirectory(prefix="mb-libvirt-") as directory,
+        libvirt_daemon.daemon(pathlib.Path(directory)) as daemon,
+    ):
+        yield daemon

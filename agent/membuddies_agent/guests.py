@@ -1,0 +1,68 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which guests this host has, and why some have no fingerprint.
+
+For the scanner, which scans those without a reason, and the reporter, which
+tells all. It puts libvirt's domains beside the host's QEMU processes; it reads
+no memory.
+"""
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+from membuddies_agent.domain import Domain, DomainState
+from membuddies_agent.procfs import Process
+from membuddies_nova.facts import Reason
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """One guest of this host.
+
+    :ivar process: its QEMU, None if there is none here
+    :ivar reason: why it cannot be scanned, None if it can
+    """
+
+    uuid: str
+    process: Process | None
+    reason: Reason | None
+
+
+def guests(
+    domains: Iterable[Domain], processes: Mapping[str, Process]
+) -> tuple[Guest, ...]:
+    """The guests behind the domains.
+
+    :param processes: this host's QEMU processes by uuid
+    """
+    found = []
+    for domain in domains:
+        process = processes.get(domain.uuid)
+        found.append(
+            Guest(uuid=domain.uuid, process=process, reason=_reason(domain, process))
+        )
+    return tuple(found)
+
+
+def _reason(domain: Domain, process: Process | None) -> Reason | None:
+    """The first reason that keeps a domain from being scanned."""
+    if not domain.qemu:
+        return Reason.NOT_QEMU
+    if not domain.nova:
+        return Reason.NOT_NOVA
+    if domain.state is DomainState.SHUT_OFF:
+        return Reason.SHUT_OFF
+    if process is None:
+        return Reason.NOT_QEMU
+    if domain.state is DomainState.INCOMING:
+        return Reason.INCOMING
+    if domain.huge_pages:
+        return Reason.HUGE_PAGES
+    if domain.shared_memory:
+        return Reason.SHARED_MEMORY
+    if domain.unmergeable:
+        return Reason.NOT_MERGEABLE
+    if domain.pinned:
+        return Reason.PINNED
+    if domain.state is DomainState.PAUSED:
+        return Reason.PAUSED
+    return None
