@@ -11,50 +11,39 @@ import os
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import openstack
 
-from . import (
-    broker,
-    compute,
-    database,
-    identity,
-    image,
-    machine,
-    namespaces,
-    nova,
-    placement,
-    steps,
-)
-from .errors import LabError, ServiceFailed
-from .layout import (
-    CONTROL,
-    CONTROL_ADDRESS,
-    HOSTS,
-    PLACES,
-    PORTS,
-    Layout,
-    venv_program,
-)
+from . import bringup, database, frames, identity, machine, namespaces, nova, steps
+from .errors import LabError
+from .frames import FrameCount
+from .guests import Guests
+from .ksm import Ksm
+from .layout import CONTROL, HOSTS, PLACES, Layout, Place, venv_program
 from .machine import Machine
 from .services import Service, Services
-from .steps import Step
 
 
 def _silent(line: str) -> None:
     del line
 
 
+def _place(host: str) -> Place:
+    for place in HOSTS:
+        if place.service_host == host:
+            return place
+    raise LabError(f"no host {host!r} in this lab")
+
+
 @dataclass(frozen=True)
 class Cloud:
     """A real OpenStack with three compute hosts, on this machine."""
 
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
 
     # Life ------------------------------------------------------------------
 
@@ -93,7 +82,9 @@ class Cloud:
                     scheduler_workers,
                     scheduler_config,
                 )
-                steps.run(self._steps(scheduler), tell)
+                steps.run(
+                    bringup.steps(self.layout, scheduler), tell, self._end_processes
+                )
                 self._write_enter_script()
                 self._up_mark.touch()
             except LabError:
@@ -108,102 +99,14 @@ class Cloud:
         with self._locked():
             self._take_down()
 
-    def _steps(self, start_scheduler: Callable[[], None]) -> list[Step]:
-        layout = self.layout
-        services = Services(layout)
-        cache_argv = ["memcached", "-u", "root", "-l", CONTROL_ADDRESS]
-        cache = Service("memcached", "ctl", tuple(cache_argv), port=PORTS["cache"])
-        stub_argv = [venv_program("python"), "-m", "tests.cloud.lab.network_stub"]
-        stub = Service("network", "ctl", tuple(stub_argv), port=PORTS["network"])
-        start = services.start
-        hosts = tuple(f"libvirt on {host.hostname}" for host in HOSTS)
-        apis = ("placement", "glance", "nova-api")
-        return [
-            Step("control plane's machine", partial(Machine(layout, CONTROL).boot, {})),
-            Step(
-                "mariadb", partial(database.start, layout), ("control plane's machine",)
-            ),
-            Step(
-                "rabbitmq", partial(broker.start, layout), ("control plane's machine",)
-            ),
-            Step("memcached", partial(start, cache), ("control plane's machine",)),
-            Step("network stub", partial(start, stub), ("control plane's machine",)),
-            Step(
-                "keystone's database", partial(identity.prepare, layout), ("mariadb",)
-            ),
-            Step("nova's databases", partial(nova.prepare, layout), ("mariadb",)),
-            Step(
-                "placement's database", partial(placement.prepare, layout), ("mariadb",)
-            ),
-            Step("glance's database", partial(image.prepare, layout), ("mariadb",)),
-            Step(
-                "keystone",
-                partial(identity.start, layout),
-                ("keystone's database", "memcached"),
-            ),
-            Step(
-                "placement",
-                partial(placement.start, layout),
-                ("keystone", "placement's database"),
-            ),
-            Step(
-                "glance",
-                partial(image.start, layout),
-                ("keystone", "glance's database"),
-            ),
-            Step(
-                "nova-api",
-                partial(nova.start_api, layout),
-                ("keystone", "nova's databases", "rabbitmq"),
-            ),
-            Step(
-                "nova-conductor",
-                partial(nova.start_conductor, layout),
-                ("nova's databases", "rabbitmq"),
-            ),
-            Step("nova-scheduler", start_scheduler, ("nova-conductor", "placement")),
-            *(
-                Step(name, partial(compute.boot, layout, host))
-                for name, host in zip(hosts, HOSTS, strict=True)
-            ),
-            *(
-                Step(
-                    f"nova-compute on {host.hostname}",
-                    partial(compute.start, layout, host),
-                    (name, "nova-conductor", "placement"),
-                )
-                for name, host in zip(hosts, HOSTS, strict=True)
-            ),
-            Step(
-                "compute hosts known to Nova and Placement",
-                self._discover_hosts,
-                (*(f"nova-compute on {host.hostname}" for host in HOSTS), *apis),
-            ),
-        ]
-
-    def _discover_hosts(self) -> None:
-        self._wait_for_rows("SELECT COUNT(*) FROM nova.compute_nodes")
-        nova.discover_hosts(self.layout)
-        column = "COUNT(DISTINCT resource_provider_id)"
-        self._wait_for_rows(f"SELECT {column} FROM placement.inventories")
-
-    def _wait_for_rows(self, sql: str, timeout_seconds: float = 120) -> None:
-        services = Services(self.layout)
-        deadline = time.monotonic() + timeout_seconds
-        while int(database.query(self.layout, sql)[0][0]) < len(HOSTS):
-            for name in services.names():
-                if not services.is_alive(name):
-                    raise ServiceFailed(name, "ended", services.log(name))
-            if time.monotonic() > deadline:
-                name = f"nova-compute-{HOSTS[0].key}"
-                what = f"did not report itself in {timeout_seconds:.0f} s"
-                raise ServiceFailed(name, what, services.log(name))
-            time.sleep(0.5)
+    def _end_processes(self) -> None:
+        while pids := namespaces.pids(self.layout):
+            machine.end(pids)
 
     def _take_down(self, keep_logs: bool = False) -> None:
         """Everything is thrown away, so that nothing needs to end in order."""
-        while pids := namespaces.pids(self.layout):
-            machine.end(pids)
+        self.ksm.restore()
+        self._end_processes()
         namespaces.delete(self.layout)
         if not self.layout.root.exists():
             return
@@ -277,6 +180,25 @@ class Cloud:
         """The rows that a statement selects in the lab's MariaDB, as text."""
         return database.query(self.layout, sql)
 
+    # Guests and their memory -------------------------------------------------
+
+    def guests(self, login: str = "red") -> Guests:
+        """The guests of one tenant; use it :meth:`inside` only."""
+        return Guests(self.connect(login))
+
+    def guest_pids(self, host: str) -> dict[str, int]:
+        """Instance uuid -> QEMU's pid, of the guests that run on a host of Nova's."""
+        return frames.guests_on(self.layout, _place(host))
+
+    def frames(self) -> dict[str, FrameCount]:
+        """The physical memory behind each host's guests; keys as Nova spells them."""
+        return frames.count_hosts(self.layout, HOSTS)
+
+    @property
+    def ksm(self) -> Ksm:
+        """The machine's page merging, for ``with cloud.ksm.merging():``."""
+        return Ksm(self.layout)
+
     # Services --------------------------------------------------------------
 
     def start_service(
@@ -286,14 +208,16 @@ class Cloud:
         where: str = "ctl",
         env: Mapping[str, str] | None = None,
         port: int | None = None,
+        queue: str | None = None,
     ) -> None:
         """Starts a process that lives until it is stopped or the cloud goes down.
 
-        With ``port``, returns when something listens there.
+        Returns when something listens on ``port`` of that machine and something
+        consumes from ``queue`` ("membuddies/QUEUE" in the broker), if these are given.
 
-        :raises ServiceFailed: it ended early.
+        :raises ServiceFailed: it ended early, or was not ready in 90 s.
         """
-        service = Service(name, where, tuple(argv), dict(env or {}), port)
+        service = Service(name, where, tuple(argv), dict(env or {}), port, queue)
         Services(self.layout).start(service)
 
     def stop_service(self, name: str) -> None:

@@ -108,4 +108,6 @@ def start(layout: Layout, host: Place) -> None:
             )
     configuration.write(file, configuration.render(sections))
     argv = (venv_program("nova-compute"), "--config-file", str(file))
-    Services(layout).start(Service(f"nova-compute-{host.key}", host.key, argv))
+    name = f"nova-compute-{host.key}"
+    queue = f"nova/compute.{host.service_host}"
+    Services(layout).start(Service(name, host.key, argv, queue=queue))

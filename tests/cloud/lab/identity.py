@@ -9,20 +9,23 @@ Who there is:
 - ``reader``: an application credential with the role ``reader`` in the project
   ``membuddies``, for the controller and for a rebalancer that only observes.  Nova's
   and Placement's policies name that project (:func:`policy_file`), because by
-  default only administrators may list all guests and see their hosts;
+  default only administrators may list all guests and see their hosts.  It must list:
+  a GET of one guest of another project is a 404 whatever the policy says, because
+  Nova's database layer looks at the project itself;
 - ``mover``: an application credential with the role ``admin``.  Nova lets only
   administrators name the destination of a live migration
   (``os_compute_api:os-migrate-server:migrate_live:host``) and only them migrate the
   guests of other projects.
 """
 
+import json
 import secrets
 from typing import Any
 
 import openstack
-import yaml
 
 from . import configuration, namespaces, wsgi
+from .configuration import Sections
 from .layout import (
     CONTROL,
     CONTROL_ADDRESS,
@@ -45,7 +48,7 @@ _CATALOG = {
 }
 # What the reader may do besides what each service's default rule allows:
 # service -> default rule -> policies.
-_READER_POLICIES = {
+_READER_POLICIES: dict[str, dict[str, tuple[str, ...]]] = {
     "nova": {
         "rule:context_is_admin": (
             "os_compute_api:servers:index:get_all_tenants",
@@ -64,7 +67,6 @@ _READER_POLICIES = {
             "os_compute_api:os-migrations:index:all_projects",
             "os_compute_api:os-migrations:index:host",
         ),
-        "rule:project_reader_or_admin": ("os_compute_api:servers:show",),
         "rule:project_manager_or_admin": ("os_compute_api:os-migrations:index",),
     },
     "placement": {
@@ -85,7 +87,7 @@ _READER_POLICIES = {
 def prepare(layout: Layout) -> None:
     """Writes Keystone's configuration, its keys, its database and first user."""
     etc = layout.config / "keystone"
-    sections = {
+    sections: Sections = {
         "DEFAULT": {"use_stderr": "true"},
         "database": {"connection": database_url("keystone", "keystone")},
         "identity": {"password_hash_rounds": 4},
@@ -160,7 +162,7 @@ def _write_policies(layout: Layout, project_id: str) -> None:
             for rule in rules
         }
         path = layout.config / "policy" / f"{service}.yaml"
-        configuration.write(path, yaml.safe_dump(policy))
+        configuration.write(path, _yaml(policy))
 
 
 def _fill_catalog(connection: openstack.connection.Connection) -> None:
@@ -215,4 +217,9 @@ def _password_login(project: str, user: str = "admin") -> dict[str, Any]:
 
 def _write_clouds(layout: Layout, clouds: dict[str, Any]) -> None:
     layout.clouds_yaml.touch(mode=0o600)
-    layout.clouds_yaml.write_text(yaml.safe_dump({"clouds": clouds}))
+    layout.clouds_yaml.write_text(_yaml({"clouds": clouds}))
+
+
+def _yaml(value: dict[str, Any]) -> str:
+    """JSON is YAML, too."""
+    return json.dumps(value, indent=2) + "\n"

@@ -2,6 +2,7 @@
 """Glance, with its images in files."""
 
 from . import configuration, wsgi
+from .configuration import Sections
 from .layout import CONTROL, Layout, database_url, venv_data, venv_program
 from .machine import Machine
 
@@ -9,7 +10,7 @@ from .machine import Machine
 def prepare(layout: Layout) -> None:
     """Writes Glance's configuration and makes its database."""
     data = Machine(layout, CONTROL).data / "glance"
-    sections = {
+    sections: Sections = {
         "DEFAULT": {
             "use_stderr": "true",
             "enabled_backends": "files:file",

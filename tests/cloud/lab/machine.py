@@ -63,21 +63,13 @@ class Machine:
             *(str(_INIT), self.place.hostname, str(hosts_file), str(ready)),
             *(f"{source}={target}" for source, target in binds.items()),
         ]
-        with log.open("wb") as output:
-            outer = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        outer = launch(argv, log)
         deadline = time.monotonic() + 20
         while not ready.exists():
-            if outer.poll() is not None or time.monotonic() > deadline:
+            if ended(outer) is not None or time.monotonic() > deadline:
                 raise LabError(f"{self.place.key} did not boot: {log.read_text()}")
             time.sleep(0.02)
-        children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children").read_text()
-        self._pid_file.write_text(children.split()[0])
+        self._pid_file.write_text(str(only_child(outer)))
 
     def entering(
         self, argv: Sequence[str], env: Mapping[str, str] | None = None
@@ -119,6 +111,40 @@ class Machine:
             output = done.stdout + done.stderr
             raise CommandFailed(self.place.key, list(argv), done.returncode, output)
         return done
+
+
+def launch(argv: list[str], log: Path) -> int:
+    """Starts a process in a session of its own; its output is added to ``log``.
+
+    It lives on when this process ends, and a Ctrl-C does not reach it.
+    """
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawnp(
+        argv[0],
+        argv,
+        os.environ,
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log), append, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
+
+
+def ended(pid: int) -> int | None:
+    """The exit status of a process that was launched here; None while it runs."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if done else None
+
+
+def only_child(pid: int) -> int | None:
+    """The first child of a process, if it has one by now."""
+    try:
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return int(children[0]) if children else None
 
 
 def end(pids: Sequence[int]) -> None:

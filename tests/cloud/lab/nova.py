@@ -106,7 +106,7 @@ def start_api(layout: Layout) -> None:
 
 def start_conductor(layout: Layout) -> None:
     """Starts the conductor; the broker and the databases must run."""
-    _start_daemon(layout, "nova-conductor")
+    _start_daemon(layout, "nova-conductor", "conductor")
 
 
 def start_scheduler(layout: Layout, workers: int = 1, extra: str = "") -> None:
@@ -117,15 +117,16 @@ def start_scheduler(layout: Layout, workers: int = 1, extra: str = "") -> None:
     """
     text = configuration.render({"scheduler": {"workers": workers}}) + extra
     file = configuration.write(layout.config / "nova" / "scheduler.conf", text)
-    _start_daemon(layout, "nova-scheduler", str(file))
+    _start_daemon(layout, "nova-scheduler", "scheduler", str(file))
 
 
-def _start_daemon(layout: Layout, name: str, *more_files: str) -> None:
+def _start_daemon(layout: Layout, name: str, queue: str, *more_files: str) -> None:
     files = [str(layout.config / "nova" / "nova.conf"), *more_files]
     argv = [venv_program(name)]
     for file in files:
         argv += ["--config-file", file]
-    Services(layout).start(Service(name, "ctl", tuple(argv)))
+    service = Service(name, "ctl", tuple(argv), queue=f"nova/{queue}")
+    Services(layout).start(service)
 
 
 def discover_hosts(layout: Layout) -> None:

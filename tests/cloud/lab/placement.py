@@ -2,13 +2,14 @@
 """Placement."""
 
 from . import configuration, identity, wsgi
+from .configuration import Sections
 from .layout import CONTROL, Layout, database_url, venv_program
 from .machine import Machine
 
 
 def prepare(layout: Layout) -> None:
     """Writes Placement's configuration and makes its database."""
-    sections = {
+    sections: Sections = {
         "DEFAULT": {"use_stderr": "true"},
         "api": {"auth_strategy": "keystone"},
         "placement_database": {"connection": database_url("placement", "placement")},

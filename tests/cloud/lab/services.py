@@ -3,22 +3,26 @@
 
 A service is known by its name.  Its record lies in the lab's directory, so another
 process (``python -m tests.cloud.lab down``, a test) finds it.  A service is judged by
-its process group: nsenter, which leads the group, ends before the daemon does.
+its sessions: that of nsenter, which ends before the daemon does, and that of the
+daemon, if it makes one of its own.  What leaves both (libvirt's QEMUs, epmd) is not
+the service's any more.
 """
 
 import json
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NoReturn
+
+import amqp
 
 from . import namespaces
 from .errors import LabError, ServiceFailed
-from .layout import PLACES, Layout
-from .machine import Machine
+from .layout import CONTROL_ADDRESS, PASSWORD, PLACES, PORTS, Layout
+from .machine import Machine, ended, launch, only_child
 
 _LISTENING = "0A"  # include/net/tcp_states.h, as /proc/net/tcp prints it
 
@@ -27,7 +31,9 @@ _LISTENING = "0A"  # include/net/tcp_states.h, as /proc/net/tcp prints it
 class Service:
     """What to run, where (``ctl``, ``c1`` ...), and how it is known to be ready.
 
-    With a ``port`` the service is ready when something listens there.
+    With a ``port`` the service is ready when something listens there; with a
+    ``queue`` ("VHOST/QUEUE"), when something consumes from that queue of the broker.
+    With neither it is ready at once.
     """
 
     name: str
@@ -35,6 +41,7 @@ class Service:
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
     port: int | None = None
+    queue: str | None = None
 
 
 @dataclass(frozen=True)
@@ -61,18 +68,22 @@ class Services:
             raise LabError(f"service {service.name} runs already")
         machine = Machine(self.layout, PLACES[service.where])
         self.layout.services.mkdir(parents=True, exist_ok=True)
-        with self.log(service.name).open("ab") as output:
-            leader = subprocess.Popen(
-                machine.entering(service.argv, service.env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        record = {"group": leader.pid, **asdict(service)}
+        leader = launch(
+            machine.entering(service.argv, service.env), self.log(service.name)
+        )
+        while (daemon := only_child(leader)) is None:
+            if (status := ended(leader)) is not None:
+                self._fail(service, f"ended with status {status}")
+            time.sleep(0.01)
+        record = {"sessions": [leader, daemon], **asdict(service)}
         self._record(service.name).write_text(json.dumps(record))
-        if service.port is not None:
-            self._wait_for_port(service, machine, leader, timeout_seconds)
+        deadline = time.monotonic() + timeout_seconds
+        while not _is_ready(service, machine):
+            if (status := ended(leader)) is not None:
+                self._fail(service, f"ended with status {status}")
+            if time.monotonic() > deadline:
+                self._fail(service, f"was not ready after {timeout_seconds:.0f} s")
+            time.sleep(0.1)
 
     def stop(self, name: str, timeout_seconds: float = 30) -> None:
         """Ends a service by SIGTERM, and by SIGKILL when that takes too long."""
@@ -100,52 +111,28 @@ class Services:
         self.start(service)
 
     def is_alive(self, name: str) -> bool:
-        """Whether the service runs, or is about to."""
-        if self.processes(name):
-            return True
-        path = self._record(name)
-        if not path.exists():
-            return False
-        leader = Path(f"/proc/{json.loads(path.read_text())['group']}")
-        try:
-            # A leader that has ended is empty here; a reused number is no nsenter.
-            return (leader / "cmdline").read_bytes().startswith(b"nsenter\0")
-        except (FileNotFoundError, ProcessLookupError):
-            return False
+        """Whether any process of the service runs."""
+        return bool(self.processes(name))
 
     def processes(self, name: str) -> list[int]:
-        """The service's processes, numbered as outside of its machine.
+        """The service's processes, the oldest first, numbered as outside.
 
-        The leader (nsenter) is not among them: it ends by itself when its child,
-        the daemon, has ended.
+        nsenter is not among them: it ends by itself when its child has ended.
         """
         path = self._record(name)
         if not path.exists():
             return []
         record = json.loads(path.read_text())
-        place = PLACES[record["where"]]
-        return [
+        sessions = record["sessions"]
+        there = namespaces.pids_of(self.layout, PLACES[record["where"]])
+        return sorted(
             pid
-            for pid in namespaces.pids_of(self.layout, place)
-            if pid != record["group"] and _running_group(pid) == record["group"]
-        ]
+            for pid in there
+            if pid != sessions[0] and _running_session(pid) in sessions
+        )
 
-    def _wait_for_port(
-        self,
-        service: Service,
-        machine: Machine,
-        leader: "subprocess.Popen[bytes]",
-        timeout_seconds: float,
-    ) -> None:
-        deadline = time.monotonic() + timeout_seconds
-        while not _listens(machine.pid, service.port):
-            if leader.poll() is not None and not self.is_alive(service.name):
-                what = f"ended with status {leader.returncode}"
-                raise ServiceFailed(service.name, what, self.log(service.name))
-            if time.monotonic() > deadline:
-                what = f"was not ready after {timeout_seconds:.0f} s"
-                raise ServiceFailed(service.name, what, self.log(service.name))
-            time.sleep(0.1)
+    def _fail(self, service: Service, what: str) -> NoReturn:
+        raise ServiceFailed(service.name, what, self.log(service.name))
 
     def _record(self, name: str) -> Path:
         return self.layout.services / f"{name}.json"
@@ -155,21 +142,42 @@ class Services:
         if not path.exists():
             raise LabError(f"no service {name}; there are {', '.join(self.names())}")
         record = json.loads(path.read_text())
-        del record["group"]
+        del record["sessions"]
         return Service(**{**record, "argv": tuple(record["argv"])})
 
 
-def _running_group(pid: int) -> int | None:
-    """The process group of a process that has not ended."""
+def _running_session(pid: int) -> int | None:
+    """The session of a process that has not ended."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    state, _parent, group = stat.rpartition(")")[2].split()[:3]
-    return None if state in "ZX" else int(group)
+    state, _parent, _group, session = stat.rpartition(")")[2].split()[:4]
+    return None if state in "ZX" else int(session)
 
 
-def _listens(machine_pid: int, port: int | None) -> bool:
+def _is_ready(service: Service, machine: Machine) -> bool:
+    if service.port is not None and not _listens(machine.pid, service.port):
+        return False
+    return service.queue is None or _is_consumed(machine.layout, service.queue)
+
+
+def _is_consumed(layout: Layout, queue: str) -> bool:
+    """Whether something consumes from "VHOST/QUEUE"; the user is named as the vhost."""
+    vhost, _, name = queue.partition("/")
+    address = f"{CONTROL_ADDRESS}:{PORTS['broker']}"
+    with (
+        namespaces.entered(layout),
+        amqp.Connection(address, vhost, PASSWORD, virtual_host=vhost) as connection,
+    ):
+        try:
+            found = connection.channel().queue_declare(name, passive=True)
+        except amqp.NotFound:
+            return False
+        return bool(found.consumer_count)
+
+
+def _listens(machine_pid: int, port: int) -> bool:
     """Whether a socket listens on ``port``, seen from outside of the machine."""
     wanted = f":{port:04X}"
     for table in ("tcp", "tcp6"):

@@ -16,11 +16,15 @@ class Step:
     after: tuple[str, ...] = ()
 
 
-def run(steps: Sequence[Step], tell: Callable[[str], None]) -> None:
+def run(
+    steps: Sequence[Step],
+    tell: Callable[[str], None],
+    abort: Callable[[], None],
+) -> None:
     """Runs all steps; tells one line for each, with its seconds.
 
-    The first failure is raised at once: no further step starts, and the caller ends
-    what the running ones wait for.
+    At the first failure, or Ctrl-C, no further step starts, ``abort`` ends what the
+    running ones wait for, and the failure is raised when they have ended, too.
     """
     begun = time.monotonic()
     waiting = list(steps)
@@ -39,8 +43,11 @@ def run(steps: Sequence[Step], tell: Callable[[str], None]) -> None:
                 done.add(step.name)
                 at = time.monotonic() - begun
                 tell(f"{at:6.1f} s  {step.name} ({seconds:.1f} s)")
+    except BaseException:
+        abort()
+        raise
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def _timed(work: Callable[[], object]) -> float:

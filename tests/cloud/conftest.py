@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cloud that all tests of this directory share."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from .lab.cloud import Cloud
+from .lab.layout import Layout
+
+
+@pytest.fixture(scope="package")
+def cloud() -> Iterator[Cloud]:
+    """A cloud that is up, with this test's thread inside its network.
+
+    One that is up already (``make cloud-up``) is used and left up.  The environment
+    variable MEMBUDDIES_LAB names another lab than the usual one.
+    """
+    lab = Cloud(Layout(os.environ.get("MEMBUDDIES_LAB", Layout.name)))
+    was_up = lab.is_up
+    lab.up(print)
+    try:
+        with lab.inside():
+            yield lab
+    finally:
+        if not was_up:
+            lab.down()
