@@ -231,14 +231,7 @@ class Scoreboard:
 
     def host(self, name: str) -> HostLine | None:
         """What is known of a host, None if nothing."""
-        index = self._host_index.get(name)
-        if index is None:
-            return None
-        available = int(self.host_available_mb[index])
-        return HostLine(
-            ksm=_KSM_STATES[self.host_ksm[index]],
-            available_mb=None if available == NONE else available,
-        )
+        return self._host_lines.get(name)
 
     def row(self, key: str, chain: Sequence[str]) -> int | None:
         """The row of the first profile of a chain that the key has one of."""
@@ -297,7 +290,7 @@ class Scoreboard:
     def prepared(self) -> Self:
         """Itself, with its look-up tables made, so that no request waits."""
         for table in (
-            "_host_index",
+            "_host_lines",
             "_row_index",
             "_guest_index",
             "_settled",
@@ -311,8 +304,19 @@ class Scoreboard:
         return dict(zip(names, sizes_mb.tolist(), strict=True))
 
     @functools.cached_property
-    def _host_index(self) -> dict[str, int]:
-        return {name: index for index, name in enumerate(self.hosts)}
+    def _host_lines(self) -> dict[str, HostLine]:
+        return {
+            name: HostLine(
+                ksm=_KSM_STATES[state],
+                available_mb=None if available_mb == NONE else available_mb,
+            )
+            for name, state, available_mb in zip(
+                self.hosts,
+                self.host_ksm.tolist(),
+                self.host_available_mb.tolist(),
+                strict=True,
+            )
+        }
 
     @functools.cached_property
     def _row_index(self) -> dict[tuple[str, str], int]:

@@ -12,7 +12,6 @@ A host scores 0 if its KSM promises nothing, or if its available memory, less
 what was booked since it was measured, cannot take the whole guest unshared.
 """
 
-import dataclasses
 from typing import Any
 
 from membuddies_nova.cluster import Guest
@@ -20,14 +19,6 @@ from membuddies_nova.scheduler import request
 from membuddies_nova.scoreboard import Scoreboard, profile_chain
 
 _FIRST_COUNT = "membuddies_first_num_instances"
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Booked:
-    """Guests booked on a host that the host's own measurements do not show."""
-
-    memory_mb: int
-    shared_mb: float
 
 
 class Scorer:
@@ -57,29 +48,36 @@ class Scorer:
 
         :param state: nova.scheduler.host_manager.HostState
         """
-        memory_mb = self._guest.memory_mb
         host = self._board.host(state.host)
-        booked = self._booked(state)
-        if (
-            memory_mb <= 0
-            or host is None
-            or not host.ksm.promises_merging
-            or host.available_mb is None
-            or host.available_mb - booked.memory_mb < memory_mb
-        ):
+        if host is None or not host.ksm.promises_merging:
             return 0.0
-        shared_mb = max(self._shared_mb.get(state.host, 0.0), booked.shared_mb)
+        booked_mb, shared_mb = self._booked(state)
+        memory_mb = self._guest.memory_mb
+        available_mb = 0 if host.available_mb is None else host.available_mb
+        if not 0 < memory_mb <= available_mb - booked_mb:
+            return 0.0
+        shared_mb = max(shared_mb, self._shared_mb.get(state.host, 0.0))
         return min(shared_mb / memory_mb, 1.0)
 
-    def _booked(self, state: Any) -> Booked:
+    def _booked(self, state: Any) -> tuple[int, float]:
+        """What the board's numbers of the host do not show yet.
+
+        :returns: memory of the guests booked there in MB; what the guest is
+            expected to share with one of them in MB
+        """
+        memory_mb = 0
+        shared_mb = 0.0
+        siblings = self._siblings(state)
+        if siblings:
+            memory_mb = siblings * self._guest.memory_mb
+            if self._row is not None:
+                shared_mb = self._overlaps_mb.get(self._row, 0.0)
         # Other threads add to and remove from the mapping: copy() is atomic.
         instances = state.instances.copy()
         uuids = instances.keys() - self._board.settled(state.host)
-        uuids |= self._board.pending(state.host)
-        uuids.discard(self._guest.uuid)
-        memory_mb = 0
-        shared_mb = 0.0
-        for uuid in uuids:
+        for uuid in uuids | self._board.pending(state.host):
+            if uuid == self._guest.uuid:
+                continue
             known = self._board.guest(uuid)
             if known is not None:
                 size_mb, key, row = known.memory_mb, known.key, known.row
@@ -90,11 +88,7 @@ class Scorer:
             memory_mb += size_mb
             if key == self._key and row is not None:
                 shared_mb = max(shared_mb, self._overlaps_mb.get(row, 0.0))
-        siblings = self._siblings(state)
-        if siblings and self._row is not None:
-            memory_mb += siblings * self._guest.memory_mb
-            shared_mb = max(shared_mb, self._overlaps_mb.get(self._row, 0.0))
-        return Booked(memory_mb, shared_mb)
+        return memory_mb, shared_mb
 
     def _siblings(self, state: Any) -> int:
         """Guests of this request that were booked on the host before this one.
