@@ -203,8 +203,8 @@ class _Fields:
 
     def text(self, name: str) -> str:
         value = self._given(name)
-        if not isinstance(value, str) or not value or "\0" in value:
-            self.wrong(name, "must be a text that is not empty")
+        if not isinstance(value, str) or not value.isprintable() or not value:
+            self.wrong(name, "must be a printable text that is not empty")
         return value
 
     def optional_text(self, name: str) -> str | None:

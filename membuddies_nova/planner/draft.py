@@ -69,6 +69,11 @@ class Draft:
         return self._situation.occupancy
 
     @property
+    def hosts_freed(self) -> tuple[str, ...]:
+        """Hosts whose last guest has gone."""
+        return hosts_freed(self._before, uses(self.snapshot, self.occupancy))
+
+    @property
     def moves_left(self) -> int | None:
         """How many more moves the plan may have, None for any number."""
         if self.limits.max_moves is None:

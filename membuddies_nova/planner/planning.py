@@ -68,7 +68,7 @@ def plan(
         draft, reason = consolidate.empty_hosts(draft)
     else:
         reason = share.improve(draft, budget)
-    return draft.plan(strategy, goal, _why(draft, goal, reason))
+    return draft.plan(strategy, goal, _why(draft, reason))
 
 
 def rescoped(snapshot: ClusterSnapshot, planned: Plan, scope: Scope) -> Plan:
@@ -101,7 +101,7 @@ def rescoped(snapshot: ClusterSnapshot, planned: Plan, scope: Scope) -> Plan:
     )
 
 
-def _why(draft: Draft, goal: Goal, reason: str) -> str:
+def _why(draft: Draft, reason: str) -> str:
     """The verdict's reason, and facts that an operator should not overlook."""
     sentences = []
     if draft.moves:
@@ -113,9 +113,10 @@ def _why(draft: Draft, goal: Goal, reason: str) -> str:
         )
     else:
         sentences.append(reason)
-    if goal is Goal.CONSOLIDATE and draft.moves:
+    if draft.hosts_freed:
         sentences.append(
-            "disable the hosts that are freed, or the scheduler fills them again"
+            f"disable {', '.join(draft.hosts_freed)}, which would be free, or the "
+            f"scheduler fills it again"
         )
     overfull = [
         host.name
