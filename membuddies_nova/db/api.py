@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The connection to the database: one transaction for one ``with`` block.
+
+For every process that reads or writes. A :class:`Database` opens no connection
+before it is first used, reconnects by itself after the server was away, and may
+be used by many threads; a session belongs to the thread that asked for it.
+It never retries behind its user's back, except in :meth:`Database.write`.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import sqlalchemy
+from oslo_config import cfg
+from oslo_db import api as oslo_db_api
+from oslo_db import exception as oslo_db_exception
+from oslo_db import options as oslo_db_options
+from oslo_db.sqlalchemy import enginefacade
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
+from membuddies_nova import exceptions
+
+__all__ = ["Database", "DatabaseUnavailableError", "SchemaError", "Session"]
+
+GROUP = "database"
+DEFAULT_CONNECTION = "sqlite:////var/lib/membuddies/membuddies.sqlite"
+
+_Result = TypeVar("_Result")
+
+_DEADLOCK_RETRIES = 10
+_SQLITE_BEGIN = "membuddies_sqlite_begin"
+# Writers see what others committed a moment ago, also after they waited for a
+# lock; readers keep MariaDB's default, one state of the database for all that a
+# transaction reads. SQLite takes its only write lock at once, because it refuses
+# to turn a read transaction into a writing one while another writes.
+_WRITER_OPTIONS = {
+    "mysql": {"isolation_level": "READ COMMITTED"},
+    "sqlite": {_SQLITE_BEGIN: "BEGIN IMMEDIATE"},
+}
+# Unless the URL says otherwise: the server's real UTF-8, and an end to each wait.
+_URL_DEFAULTS = {
+    "mysql": {"charset": "utf8mb4", "read_timeout": "60", "write_timeout": "60"},
+    "sqlite": {"timeout": "30"},
+}
+_NO_SUCH_TABLE = 1146
+
+
+class DatabaseUnavailableError(exceptions.MembuddiesError):
+    """The database does not answer; what was being written may be lost.
+
+    :ivar url: without its password
+    """
+
+    def __init__(self, url: str, problem: object) -> None:
+        super().__init__(
+            f"the database {url} does not answer ({problem}); see [database] "
+            f"connection, and whether the server runs"
+        )
+        self.url = url
+
+
+class SchemaError(exceptions.MembuddiesError):
+    """The database's tables are not those of this release.
+
+    :ivar url: without its password
+    """
+
+    def __init__(self, url: str, problem: object) -> None:
+        super().__init__(
+            f"the database {url} has not the tables of this release ({problem}); "
+            f"run `membuddies-manage db upgrade`"
+        )
+        self.url = url
+
+
+class _Context:
+    """Whom oslo.db hangs a transaction on: a new one for each."""
+
+
+class Database:
+    """One database and its pool of connections.
+
+    :param source: the configuration, whose group ``[database]`` is oslo.db's
+        own with SQLite in /var/lib/membuddies as the default, or a SQLAlchemy URL
+    :ivar url: to be shown: without password and parameters
+    :raises ConfigurationError: if the URL cannot be read
+    """
+
+    def __init__(self, source: cfg.ConfigOpts | str) -> None:
+        settings: dict[str, Any]
+        if isinstance(source, str):
+            settings = {"connection": source, "max_retries": 0}
+        else:
+            register_options(source)
+            settings = dict(source[GROUP])
+        try:
+            url = sqlalchemy.make_url(settings["connection"])
+            self._backend = url.get_backend_name()
+        except sqlalchemy.exc.ArgumentError:
+            raise exceptions.ConfigurationError(
+                "[database] connection is no SQLAlchemy URL such as "
+                "mysql+pymysql://USER:PASSWORD@HOST/membuddies"
+            ) from None
+        self.url = url.set(query={}).render_as_string(hide_password=True)
+        for name, value in _URL_DEFAULTS.get(self._backend, {}).items():
+            if name not in url.query:
+                url = url.update_query_dict({name: value})
+        settings["connection"] = url.render_as_string(hide_password=False)
+        self._facade = enginefacade.transaction_context()
+        self._facade.configure(**settings)
+        self._facade.append_on_engine_create(_begin_as_asked)
+
+    @contextlib.contextmanager
+    def reader(self) -> Iterator[Session]:
+        """A session that sees one state of the database and writes nothing.
+
+        :raises DatabaseUnavailableError: if the server does not answer
+        :raises SchemaError: if a table is missing
+        """
+        with self._translated(), self._facade.reader.using(_Context()) as session:
+            yield session
+
+    @contextlib.contextmanager
+    def writer(self) -> Iterator[Session]:
+        """A session that commits at the end, or rolls back for an exception.
+
+        Blocks of one thread do not nest: the inner one would wait for the outer.
+
+        :raises DatabaseUnavailableError: if the server does not answer; if it
+            went away during the commit, all or nothing is written
+        :raises SchemaError: if a table is missing
+        """
+        with self._translated(), self._facade.writer.using(_Context()) as session:
+            session.connection(execution_options=_WRITER_OPTIONS.get(self._backend, {}))
+            yield session
+
+    def write(self, function: Callable[[Session], _Result]) -> _Result:
+        """Call a function with a writer's session, again after a deadlock.
+
+        A function of which two may run at once belongs in here: the database
+        ends one of two transactions that wait for each other.
+
+        :raises DatabaseUnavailableError: as ``writer``, without another try
+        """
+
+        @oslo_db_api.wrap_db_retry(
+            max_retries=_DEADLOCK_RETRIES, retry_interval=0.05, retry_on_deadlock=True
+        )
+        def attempt() -> _Result:
+            with self.writer() as session:
+                return function(session)
+
+        return attempt()
+
+    def engine(self) -> sqlalchemy.Engine:
+        """The pool of connections, for the migrations."""
+        with self._translated():
+            return self._facade.writer.get_engine()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses; it may be used again."""
+        self._facade.dispose_pool()
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (
+            oslo_db_exception.DBConnectionError,
+            oslo_db_exception.DBNonExistentDatabase,
+        ) as error:
+            raise DatabaseUnavailableError(self.url, _cause(error)) from error
+        except oslo_db_exception.DBError as error:
+            if not _is_missing_table(error):
+                raise
+            raise SchemaError(self.url, _cause(error)) from error
+
+
+def register_options(conf: cfg.ConfigOpts) -> None:
+    """Make ``[database]`` known with our defaults; more than once does no harm.
+
+    A server that is away at the start is as good as one that goes away later,
+    and who asks decides how long to wait: so no retries at the start.
+    """
+    oslo_db_options.set_defaults(conf, DEFAULT_CONNECTION)
+    conf.set_default("max_retries", 0, group=GROUP)
+
+
+def _begin_as_asked(engine: sqlalchemy.Engine) -> None:
+    """Let a transaction on SQLite begin as ``_WRITER_OPTIONS`` says."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "begin", insert=True)
+    def begin(connection: sqlalchemy.Connection) -> None:
+        statement = connection.get_execution_options().get(_SQLITE_BEGIN)
+        if statement is not None and "in_transaction" not in connection.info:
+            connection.exec_driver_sql(statement)
+            # oslo.db's own listener would send a plain BEGIN.
+            connection.info["in_transaction"] = True
+
+
+def _is_missing_table(error: oslo_db_exception.DBError) -> bool:
+    """oslo.db knows SQLite's and PostgreSQL's words for it, not MariaDB's."""
+    if isinstance(error, oslo_db_exception.DBNonExistentTable):
+        return True
+    cause = getattr(error.inner_exception, "orig", None)
+    return bool(cause and cause.args and cause.args[0] == _NO_SUCH_TABLE)
+
+
+def _cause(error: oslo_db_exception.DBError) -> str:
+    """The driver's own words, without the statement that failed."""
+    inner = getattr(error.inner_exception, "orig", None) or error.inner_exception
+    return str(inner).splitlines()[0]

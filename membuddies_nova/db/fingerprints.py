@@ -1,0 +1,304 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The newest fingerprint of each guest.
+
+Written by controllers, read by all. The newest from the host that Nova names
+wins; what comes late, twice, or from another host changes nothing. Bodies are
+bytes here: nothing is decoded, and each is written once.
+
+Every stored fingerprint gets a higher ``sequence`` than all before it, so that a
+reader can ask for what has changed since it last looked.
+"""
+
+import dataclasses
+import enum
+from collections.abc import Collection, Iterable
+
+import sqlalchemy
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from membuddies_nova.db import inventory, models, rows
+from membuddies_nova.facts import GuestFacts, Number
+
+SEQUENCE = "fingerprints"
+
+_ROW = models.Fingerprint
+
+
+class StoreOutcome(enum.StrEnum):
+    """What became of a fingerprint that was to be stored."""
+
+    STORED = "stored"
+    UNCHANGED = "unchanged"
+    OLDER = "older"
+    ELSEWHERE = "elsewhere"
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class StoredFingerprint:
+    """A fingerprint with its body.
+
+    :ivar scanned_at: when the agent scanned it, or last found it unchanged
+    :ivar sequence: higher than that of all stored before
+    """
+
+    guest: str
+    host: str
+    number: Number
+    digest: str
+    body: bytes
+    scanned_at: float
+    sequence: int
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FingerprintSummary:
+    """A stored fingerprint without its body, see :class:`StoredFingerprint`."""
+
+    guest: str
+    host: str
+    number: Number
+    digest: str
+    body_bytes: int
+    scanned_at: float
+    stored_at: float
+    sequence: int
+
+
+def store(
+    session: Session,
+    guest: str,
+    host: str,
+    number: Number,
+    digest: str,
+    body: bytes,
+    scanned_at: float,
+    now: float,
+) -> StoreOutcome:
+    """Keep a fingerprint if it is the newest from the host that Nova names.
+
+    Within a host the higher number is newer; another host's numbers say nothing,
+    so the first from the guest's new host replaces what the old one sent. The
+    same digest from the same host only renews number and ``scanned_at``.
+
+    To be called in :meth:`~membuddies_nova.db.api.Database.write`: any number of
+    controllers may store the same guest at once.
+
+    :return: ``ELSEWHERE`` if Nova does not see the guest on that host
+    """
+    outcome = _outcome(session, guest, host, number, digest)
+    if outcome is StoreOutcome.UNCHANGED:
+        _renew(session, guest, host, number, digest, scanned_at)
+    if outcome is not StoreOutcome.STORED:
+        return outcome
+    # From here to the commit no other fingerprint is stored, anywhere, so what
+    # is read now stays true. Numbers alone can still rise, by _renew.
+    values = {
+        "host": host,
+        "started": number.started,
+        "counter": number.counter,
+        "digest": digest,
+        "scanned_at": scanned_at,
+        "stored_at": now,
+        "sequence": next_sequence(session),
+        "body_bytes": len(body),
+        "body": body,
+    }
+    outcome = _outcome(session, guest, host, number, digest)
+    if outcome is not StoreOutcome.STORED:
+        return outcome
+    replaces = or_(_ROW.host != host, _before(number))
+    statement = update(_ROW).where(_ROW.guest == guest, replaces).values(**values)
+    insert = sqlalchemy.insert(_ROW).values(guest=guest, **values)
+    if rows.changed(session, statement) or rows.insert_if_absent(session, insert):
+        return StoreOutcome.STORED
+    return StoreOutcome.OLDER
+
+
+def confirm(
+    session: Session, host: str, started: int, guests: Iterable[GuestFacts]
+) -> None:
+    """Take note of the unchanged fingerprints that a report names.
+
+    Their numbers are remembered, else one made in between could come late and
+    count as newer. Costs nothing for guests whose number is known.
+
+    :param started: when the reporting agent started, as in its numbers
+    """
+    reported = {facts.uuid: facts for facts in guests if facts.counter is not None}
+    known = session.execute(
+        select(_ROW.guest, _ROW.started, _ROW.counter, _ROW.digest).where(
+            _ROW.guest.in_(reported), _ROW.host == host
+        )
+    ).all()
+    for guest, known_started, known_counter, digest in known:
+        facts = reported[guest]
+        number = Number(started, facts.counter or 0)
+        if (
+            facts.digest == digest
+            and facts.scanned_at is not None
+            and number > Number(known_started, known_counter)
+        ):
+            _renew(session, guest, host, number, digest, facts.scanned_at)
+
+
+def wanted(session: Session, host: str, guests: Iterable[GuestFacts]) -> list[str]:
+    """Of a report's guests those whose fingerprint is to be sent, in its order.
+
+    These are the guests that Nova sees on the host, or does not know yet, whose
+    digest differs from what is stored or held from that host.
+    """
+    reported = {facts.uuid: facts.digest for facts in guests if facts.digest}
+    if not reported:
+        return []
+    placed = {
+        row.uuid: row.host
+        for row in session.execute(
+            select(models.Guest.uuid, models.Guest.host).where(
+                models.Guest.uuid.in_(reported)
+            )
+        )
+    }
+    have: set[tuple[str, str]] = set()
+    for table in (_ROW, models.HeldFingerprint):
+        have.update(
+            (guest, digest)
+            for guest, digest in session.execute(
+                select(table.guest, table.digest).where(
+                    table.guest.in_(reported), table.host == host
+                )
+            )
+        )
+    return [
+        guest
+        for guest, digest in reported.items()
+        if placed.get(guest, host) == host and (guest, digest) not in have
+    ]
+
+
+def summaries(session: Session) -> list[FingerprintSummary]:
+    """All stored fingerprints by guest, without their bodies."""
+    found = session.execute(
+        select(
+            _ROW.guest,
+            _ROW.host,
+            _ROW.started,
+            _ROW.counter,
+            _ROW.digest,
+            _ROW.body_bytes,
+            _ROW.scanned_at,
+            _ROW.stored_at,
+            _ROW.sequence,
+        ).order_by(_ROW.guest)
+    )
+    return [
+        FingerprintSummary(
+            guest=row.guest,
+            host=row.host,
+            number=Number(row.started, row.counter),
+            digest=row.digest,
+            body_bytes=row.body_bytes,
+            scanned_at=row.scanned_at,
+            stored_at=row.stored_at,
+            sequence=row.sequence,
+        )
+        for row in found
+    ]
+
+
+def changed_since(session: Session, sequence: int) -> list[StoredFingerprint]:
+    """All fingerprints stored after one with that sequence, oldest first.
+
+    With 0 all there are. No one is missed: a lower sequence than one that was
+    read never appears later. Deleted ones are not told of; compare with the
+    inventory's guests.
+    """
+    found = session.scalars(
+        select(_ROW).where(_ROW.sequence > sequence).order_by(_ROW.sequence)
+    )
+    return [
+        StoredFingerprint(
+            guest=row.guest,
+            host=row.host,
+            number=Number(row.started, row.counter),
+            digest=row.digest,
+            body=row.body,
+            scanned_at=row.scanned_at,
+            sequence=row.sequence,
+        )
+        for row in found
+    ]
+
+
+def newest_sequence(session: Session) -> int:
+    """The highest sequence so far, 0 if nothing was ever stored."""
+    return session.scalars(
+        select(models.Sequence.value).where(models.Sequence.name == SEQUENCE)
+    ).one()
+
+
+def bodies(session: Session, guests: Collection[str]) -> dict[str, bytes]:
+    """The stored bodies of some guests, by guest."""
+    found = session.execute(select(_ROW.guest, _ROW.body).where(_ROW.guest.in_(guests)))
+    return {row.guest: row.body for row in found}
+
+
+def next_sequence(session: Session) -> int:
+    """Raise the sequence; other writers wait for this transaction's end."""
+    rows.changed(
+        session,
+        update(models.Sequence)
+        .where(models.Sequence.name == SEQUENCE)
+        .values(value=models.Sequence.value + 1),
+    )
+    return newest_sequence(session)
+
+
+def _outcome(
+    session: Session, guest: str, host: str, number: Number, digest: str
+) -> StoreOutcome:
+    """What storing would come to by what others have committed."""
+    if inventory.host_of(session, guest) != host:
+        return StoreOutcome.ELSEWHERE
+    known = session.execute(
+        select(_ROW.host, _ROW.started, _ROW.counter, _ROW.digest).where(
+            _ROW.guest == guest
+        )
+    ).one_or_none()
+    if known is None or known.host != host:
+        return StoreOutcome.STORED
+    if number < Number(known.started, known.counter):
+        return StoreOutcome.OLDER
+    if digest == known.digest:
+        return StoreOutcome.UNCHANGED
+    if number == Number(known.started, known.counter):
+        return StoreOutcome.OLDER
+    return StoreOutcome.STORED
+
+
+def _renew(
+    session: Session,
+    guest: str,
+    host: str,
+    number: Number,
+    digest: str,
+    scanned_at: float,
+) -> None:
+    rows.changed(
+        session,
+        update(_ROW)
+        .where(
+            _ROW.guest == guest,
+            _ROW.host == host,
+            _ROW.digest == digest,
+            _before(number),
+        )
+        .values(started=number.started, counter=number.counter, scanned_at=scanned_at),
+    )
+
+
+def _before(number: Number) -> sqlalchemy.ColumnElement[bool]:
+    return or_(
+        _ROW.started < number.started,
+        sqlalchemy.and_(_ROW.started == number.started, _ROW.counter < number.counter),
+    )
