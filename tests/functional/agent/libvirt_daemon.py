@@ -39,6 +39,7 @@ lock_manager = "nop"
 _START = """\
 set -e
 mount --make-rprivate /
+hostname "host-$$"
 ip link set lo up
 for name in /run /etc/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt; do
     mkdir -p "$1$name"
@@ -65,7 +66,7 @@ class Daemon:
         with (self.directory / "log").open("ab") as log:
             self.popen = subprocess.Popen(
                 [
-                    *("unshare", "--mount", "--net"),
+                    *("unshare", "--mount", "--net", "--uts"),
                     *("bash", "-c", _START, "bash", str(self.directory)),
                 ],
                 stdout=log,

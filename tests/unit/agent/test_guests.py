@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+import dataclasses
+
+import pytest
+
+from membuddies_agent.domain import Domain, DomainState
+from membuddies_agent.guests import Guest, guests
+from membuddies_agent.procfs import Process
+from membuddies_nova.facts import Reason
+
+UUID = "0a1b2c3d-0000-4000-8000-000000000001"
+PROCESS = Process(4711, 1)
+RUNNING = Domain(
+    uuid=UUID,
+    name="instance-1",
+    state=DomainState.RUNNING,
+    nova=True,
+    qemu=True,
+    huge_pages=False,
+    shared_memory=False,
+    pinned=False,
+    unmergeable=False,
+)
+
+
+def listed(**changes: object) -> Guest:
+    (guest,) = guests([dataclasses.replace(RUNNING, **changes)], {UUID: PROCESS})
+    return guest
+
+
+def test_a_running_guest_of_novas_can_be_scanned():
+    assert listed() == Guest(uuid=UUID, process=PROCESS, reason=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"qemu": False}, Reason.NOT_QEMU),
+        ({"nova": False}, Reason.NOT_NOVA),
+        ({"state": DomainState.SHUT_OFF}, Reason.SHUT_OFF),
+        ({"state": DomainState.INCOMING}, Reason.INCOMING),
+        ({"state": DomainState.PAUSED}, Reason.PAUSED),
+        ({"huge_pages": True}, Reason.HUGE_PAGES),
+        ({"shared_memory": True}, Reason.SHARED_MEMORY),
+        ({"unmergeable": True}, Reason.NOT_MERGEABLE),
+        ({"pinned": True}, Reason.PINNED),
+        # What stays so is told before what passes.
+        ({"state": DomainState.PAUSED, "pinned": True}, Reason.PINNED),
+        ({"state": DomainState.SHUT_OFF, "nova": False}, Reason.NOT_NOVA),
+    ],
+)
+def test_a_guest_that_cannot_be_scanned_has_a_reason(changes, reason):
+    assert listed(**changes).reason is reason
+
+
+def test_a_domain_without_a_process_here_is_not_scanned():
+    (guest,) = guests([RUNNING], {"another": PROCESS})
+    assert guest == Guest(uuid=UUID, process=None, reason=Reason.NOT_QEMU)
+
+
+def test_a_domain_that_is_shut_off_needs_no_process():
+    off = dataclasses.replace(RUNNING, state=DomainState.SHUT_OFF)
+    (guest,) = guests([off], {})
+    assert guest.reason is Reason.SHUT_OFF

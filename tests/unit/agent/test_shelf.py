@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from membuddies_agent.guests import Guest
+from membuddies_agent.procfs import Process
+from membuddies_agent.shelf import Shelf
+from membuddies_nova.facts import GuestFacts, Number, Reason
+from membuddies_nova.fingerprint import codec, seal
+from membuddies_nova.fingerprint.sample import Sample
+
+STARTED = 1_700_000_000_000
+KEY = seal.SealKey(b"k" * 32)
+OTHER_KEY = seal.SealKey(b"o" * 32)
+PROCESS = Process(4711, 1)
+LATER_PROCESS = Process(4711, 2)
+
+
+def sample(seed: int, pages: int = 2000) -> Sample:
+    random = np.random.default_rng(seed)
+    return Sample.of_pages(random.integers(0, 2**64, pages, dtype=np.uint64), shift=3)
+
+
+def guest(
+    uuid: str = "a", process: Process | None = PROCESS, reason: Reason | None = None
+) -> Guest:
+    return Guest(uuid=uuid, process=process, reason=reason)
+
+
+@pytest.fixture
+def shelf():
+    return Shelf(STARTED, KEY)
+
+
+def test_a_fingerprint_is_sealed_and_numbered(shelf):
+    first = shelf.put("a", PROCESS, sample(1), 10.0)
+    second = shelf.put("b", PROCESS, sample(2), 11.0)
+    assert first.number == Number(STARTED, 1)
+    assert second.number == Number(STARTED, 2)
+    decoded = codec.decode(first.body)
+    assert decoded.key_id == KEY.key_id
+    assert decoded.items.tolist() == sample(1).sealed(KEY).items.tolist()
+    assert first.digest == codec.digest(first.body)
+
+
+def test_only_the_newest_is_kept(shelf):
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    newest = shelf.put("a", PROCESS, sample(2), 20.0)
+    assert shelf.newest("a") is newest
+    assert shelf.newest("b") is None
+
+
+def test_items_of_two_scans_running_are_stable(shelf):
+    first = sample(1)
+    half = np.concatenate([first.items[::2], sample(2).items])
+    second = Sample.of_pages(half, shift=3)
+    assert shelf.put("a", PROCESS, first, 10.0).bare.stable is None
+    stable = shelf.put("a", PROCESS, second, 20.0).bare
+    assert stable.model_items.tolist() == first.items[::2].tolist()
+    # The third scan is compared with all of the second, not its stable part.
+    third = shelf.put("a", PROCESS, second, 30.0).bare
+    assert third.stable.all()
+
+
+def test_a_guest_that_was_started_anew_has_no_stable_items_yet(shelf):
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    assert shelf.put("a", LATER_PROCESS, sample(1), 20.0).bare.stable is None
+
+
+def test_a_report_tells_each_guests_newest_fingerprint(shelf):
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    newest = shelf.put("a", PROCESS, sample(1), 20.0)
+    assert shelf.tell([guest(), guest("b"), guest("c", reason=Reason.PINNED)]) == (
+        GuestFacts(uuid="a", counter=2, digest=newest.digest, scanned_at=20.0),
+        GuestFacts(uuid="b"),
+        GuestFacts(uuid="c", reason=Reason.PINNED),
+    )
+
+
+def test_a_paused_guest_keeps_its_fingerprint(shelf):
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    (line,) = shelf.tell([guest(reason=Reason.PAUSED)])
+    assert (line.counter, line.reason) == (1, None)
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        guest(reason=Reason.SHUT_OFF, process=None),
+        guest(reason=Reason.INCOMING),
+        guest(process=LATER_PROCESS),
+    ],
+)
+def test_a_fingerprint_of_memory_that_is_no_more_is_dropped(shelf, now):
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    (line,) = shelf.tell([now])
+    assert line == GuestFacts(uuid="a", reason=now.reason)
+    assert shelf.newest("a") is None
+
+
+def test_a_guest_that_left_is_forgotten(shelf):
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    shelf.refuse("b", Reason.UNREADABLE)
+    assert shelf.tell([]) == ()
+    assert shelf.newest("a") is None
+    assert shelf.tell([guest("b")]) == (GuestFacts(uuid="b"),)
+
+
+def test_a_refused_scan_gives_its_reason_until_one_works(shelf):
+    assert shelf.refuse("a", Reason.NOT_MERGEABLE)
+    assert not shelf.refuse("a", Reason.NOT_MERGEABLE)
+    assert shelf.tell([guest()]) == (GuestFacts(uuid="a", reason=Reason.NOT_MERGEABLE),)
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    assert shelf.tell([guest()])[0].reason is None
+
+
+def test_another_key_seals_every_fingerprint_anew(shelf):
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    before = shelf.put("a", PROCESS, sample(1), 20.0)
+    shelf.seal_with(OTHER_KEY)
+    after = shelf.newest("a")
+    assert shelf.key_id == OTHER_KEY.key_id
+    assert after.number > before.number
+    assert after.digest != before.digest
+    assert after.scanned_at == 20.0
+    decoded = codec.decode(after.body)
+    assert decoded.items.tolist() == sample(1).sealed(OTHER_KEY).items.tolist()
+    assert decoded.stable.all()
