@@ -34,5 +34,13 @@ def positive_number(text: str) -> float:
     return value
 
 
+def fraction(text: str) -> float:
+    """A type for argparse: a number above 0 and below 1."""
+    value = positive_number(text)
+    if value >= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 0 and 1")
+    return value
+
+
 SHIFT = whole_number(0, 63)
 ZERO_ID = whole_number(0, 2**64 - 1)

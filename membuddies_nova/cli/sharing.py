@@ -11,7 +11,8 @@ from membuddies_nova import exceptions
 from membuddies_nova.cli import argument, page_list
 from membuddies_nova.cli.report import ReportCommand, aligned
 from membuddies_nova.cluster import Guest, Scope
-from membuddies_nova.fingerprint.sample import MIN_SHIFT, Sample
+from membuddies_nova.fingerprint import bloom
+from membuddies_nova.fingerprint.sample import MIN_SHIFT, Estimate, Sample
 from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
 
@@ -31,15 +32,25 @@ class Sharing(ReportCommand):
         parser.add_argument(
             "--format",
             dest="fingerprint_format",
-            choices=("sample", "list"),
+            choices=("sample", "list", "bloom"),
             default="sample",
-            help="count a sample of the pages (the default) or each of them",
+            help="compare samples of the pages (the default), each of them, or Bloom "
+            "filters of them",
         )
         parser.add_argument(
             "--shift",
             type=argument.SHIFT,
             default=MIN_SHIFT,
-            help="sample one of 2^SHIFT pages (default %(default)s); a list has all",
+            help="sample one of 2^SHIFT pages (default %(default)s); list and bloom "
+            "always take all",
+        )
+        parser.add_argument(
+            "--bloom-error",
+            metavar="FRACTION",
+            type=argument.fraction,
+            default=0.002,
+            help="false positives of a Bloom filter that holds all pages of all "
+            "guests (default %(default)s)",
         )
         parser.add_argument(
             "--zero-id",
@@ -49,27 +60,31 @@ class Sharing(ReportCommand):
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
-        exact = parsed_args.fingerprint_format == "list"
+        whole = parsed_args.fingerprint_format != "sample"
         samples = {
             path: page_list.read_sample(
-                path, 0 if exact else parsed_args.shift, parsed_args.zero_id
+                path, 0 if whole else parsed_args.shift, parsed_args.zero_id
             )
             for path in parsed_args.files
         }
         page_list.check_together({str(path): each for path, each in samples.items()})
         for path, sample in samples.items():
-            if exact and sample.shift:
+            if whole and sample.shift:
                 raise exceptions.InputError(
                     f"{path}: holds one of {2**sample.shift} pages, no list of all; "
                     f"use --format sample"
                 )
         ordered = [samples[path] for path in parsed_args.files]
-        model = _model(ordered)
         unique = sum(sample.counters.unique_pages for sample in ordered)
-        union = round(model.host_pages(model.uuids).pages)
+        estimates: _Samples | _Filters
+        if parsed_args.fingerprint_format == "bloom":
+            estimates = _Filters(ordered, unique, parsed_args.bloom_error)
+        else:
+            estimates = _Samples(ordered)
+        union = min(round(estimates.union_pages()), unique)
         return {
             "format": parsed_args.fingerprint_format,
-            "shift": model.shift,
+            "shift": max(sample.shift for sample in ordered),
             "guests": [
                 {
                     "name": path.stem,
@@ -80,7 +95,7 @@ class Sharing(ReportCommand):
                 }
                 for path, sample in zip(parsed_args.files, ordered, strict=True)
             ],
-            "pairs": _pairs(model, [path.stem for path in parsed_args.files]),
+            "pairs": _pairs(estimates, [path.stem for path in parsed_args.files]),
             "union_pages": union,
             "saved_pages": unique - union,
             "saved_fraction": (unique - union) / unique if unique else 0.0,
@@ -102,32 +117,62 @@ class Sharing(ReportCommand):
             f"{answer['saved_pages'] / PAGES_PER_MB:.1f} MB saved between guests "
             f"({answer['saved_fraction']:.1%})."
         )
-        sampled = (
-            f"Counted on all pages ({answer['format']})."
-            if answer["shift"] == 0
-            else f"Estimated from one of {2 ** answer['shift']} pages; counts of "
-            f"single guests are exact."
+        counted = {
+            "list": "Counted on all pages.",
+            "bloom": "Estimated from Bloom filters of all pages.",
+            "sample": f"Estimated from one of {2 ** answer['shift']} pages; counts of "
+            f"single guests are exact.",
+        }[answer["format"]]
+        return "\n\n".join((guests, pairs, f"{together}\n{counted}"))
+
+
+class _Samples:
+    """Guests compared by their samples; they are known by number."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        numbers = [str(number) for number in range(len(samples))]
+        self._model = SharingModel(
+            ClusterSnapshot(
+                hosts=(),
+                guests=tuple(
+                    Guest(uuid=each, name=each, memory_mb=0) for each in numbers
+                ),
+                samples=dict(zip(numbers, samples, strict=True)),
+            ),
+            Scope.GLOBAL,
         )
-        return "\n\n".join((guests, pairs, f"{together}\n{sampled}"))
+
+    def shared_pages(self, a: int, b: int) -> Estimate:
+        return self._model.shared_pages(str(a), str(b))
+
+    def union_pages(self) -> float:
+        return self._model.host_pages(self._model.uuids).pages
 
 
-def _model(samples: Sequence[Sample]) -> SharingModel:
-    """A model of guests that are nowhere; they are known by number."""
-    numbers = [str(number) for number in range(len(samples))]
-    return SharingModel(
-        ClusterSnapshot(
-            hosts=(),
-            guests=tuple(Guest(uuid=each, name=each, memory_mb=0) for each in numbers),
-            samples=dict(zip(numbers, samples, strict=True)),
-        ),
-        Scope.GLOBAL,
-    )
+class _Filters:
+    """Guests compared by Bloom filters, in which the union of all finds room."""
+
+    def __init__(
+        self, samples: Sequence[Sample], unique_pages: int, error: float
+    ) -> None:
+        size, hashes = bloom.dimensions(unique_pages, error)
+        self._filters = [
+            bloom.BloomFilter.of_items(sample.items, size, hashes) for sample in samples
+        ]
+
+    def shared_pages(self, a: int, b: int) -> Estimate:
+        return self._filters[a].shared_pages(self._filters[b])
+
+    def union_pages(self) -> float:
+        return bloom.union(self._filters).unique_pages()
 
 
-def _pairs(model: SharingModel, names: Sequence[str]) -> list[dict[str, Any]]:
+def _pairs(
+    estimates: _Samples | _Filters, names: Sequence[str]
+) -> list[dict[str, Any]]:
     pairs = []
     for a, b in itertools.combinations(range(len(names)), 2):
-        shared = model.shared_pages(str(a), str(b))
+        shared = estimates.shared_pages(a, b)
         pairs.append(
             {
                 "a": names[a],

@@ -69,6 +69,17 @@ def test_a_sample_of_recorded_guests_agrees_with_the_count_of_all_pages():
         assert pair["shared_pages"] == len(np.intersect1d(a, b)) - 1
 
 
+def test_bloom_filters_of_recorded_guests_agree_with_the_count_of_all_pages():
+    exact = answer("sharing", "--format", "list", *EXAMPLES)
+    filtered = answer("sharing", "--format", "bloom", "--bloom-error", 0.01, *EXAMPLES)
+    assert (filtered["format"], filtered["shift"]) == ("bloom", 0)
+    assert filtered["guests"] == exact["guests"]
+    for pair, truth in zip(filtered["pairs"], exact["pairs"], strict=True):
+        error = abs(pair["shared_pages"] - truth["shared_pages"])
+        assert error <= 4 * pair["standard_error_pages"] + 1
+    assert abs(filtered["union_pages"] / exact["union_pages"] - 1) < 0.01
+
+
 def test_a_table_is_a_report():
     done = run("sharing", *EXAMPLES)
     assert done.returncode == 0
