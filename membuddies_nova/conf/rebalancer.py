@@ -165,6 +165,11 @@ OPTIONS: list[cfg.Opt] = [
         "without a task on its new host before the move counts as failed.",
     ),
     cfg.StrOpt(
+        "host",
+        help="The name under which `membuddies status` shows this rebalancer. Left "
+        "out: the machine's host name. Differs between rebalancers.",
+    ),
+    cfg.StrOpt(
         "cloud",
         help="A cloud of clouds.yaml to connect to, instead of the auth_* options.",
     ),
