@@ -172,10 +172,13 @@ class Database:
             oslo_db_exception.DBNonExistentDatabase,
         ) as error:
             raise DatabaseUnavailableError(self.url, _cause(error)) from error
-        except oslo_db_exception.DBError as error:
-            if not _is_missing_table(error):
-                raise
+        except oslo_db_exception.DBNonExistentTable as error:
             raise SchemaError(self.url, _cause(error)) from error
+        except sqlalchemy.exc.ProgrammingError as error:
+            # oslo.db knows the words of other servers, not MariaDB's.
+            if error.orig is None or error.orig.args[:1] != (_NO_SUCH_TABLE,):
+                raise
+            raise SchemaError(self.url, error.orig.args[-1]) from error
 
 
 def register_options(conf: cfg.ConfigOpts) -> None:
@@ -202,15 +205,8 @@ def _begin_as_asked(engine: sqlalchemy.Engine) -> None:
             connection.info["in_transaction"] = True
 
 
-def _is_missing_table(error: oslo_db_exception.DBError) -> bool:
-    """oslo.db knows SQLite's and PostgreSQL's words for it, not MariaDB's."""
-    if isinstance(error, oslo_db_exception.DBNonExistentTable):
-        return True
-    cause = getattr(error.inner_exception, "orig", None)
-    return bool(cause and cause.args and cause.args[0] == _NO_SUCH_TABLE)
-
-
 def _cause(error: oslo_db_exception.DBError) -> str:
     """The driver's own words, without the statement that failed."""
     inner = getattr(error.inner_exception, "orig", None) or error.inner_exception
-    return str(inner).splitlines()[0]
+    words = inner.args[-1] if inner is not None and inner.args else inner
+    return str(words).splitlines()[0]
