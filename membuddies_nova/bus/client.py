@@ -150,6 +150,10 @@ class BusClient:
             )
         if isinstance(error, rpc_client.RemoteError):
             return BusUnavailable(f"the controller failed: {error.exc_type}")
+        if isinstance(error, bus_exceptions.MessageDeliveryFailure):
+            return BusUnavailable(
+                "the message broker is away, or the last controller has just left it"
+            )
         if isinstance(error, bus_exceptions.MessagingException | OSError):
             return BusUnavailable(f"the message broker failed: {type(error).__name__}")
         return error
