@@ -22,6 +22,7 @@ from .services import Service, Services
 
 LOCK = Path("/tmp/membuddies-ksm.lock")
 _HOLDER = "ksm-lock"
+_MAX_VOLATILE_FRACTION = 0.05
 
 # In the order in which they are written: the scanner starts last.
 _SETTINGS = (
@@ -50,8 +51,12 @@ class Ksm:
         """Waits for the lock, saves the settings, and starts merging.
 
         The default rate costs up to a core; 200 ms of sleep costs a tenth of that.
-        Pages are looked at in every scan (no smart_scan), zero pages merge as any
-        others.  Called again, it only changes the rate.
+        Called again, it only changes the rate.
+
+        Pages are looked at in every scan (no smart_scan).  Zero pages merge with the
+        kernel's own (use_zero_pages): on Linux 6.12 and later, splitting a huge page
+        of zeros leaves a stale entry in KSM's unstable tree at which every further
+        zero page of that scan gives up, so that else one huge page a scan merges.
         """
         if not self._saved.exists():
             self._take_lock(timeout_seconds)
@@ -60,7 +65,7 @@ class Ksm:
         wanted = {
             "advisor_mode": "none",
             "smart_scan": "0",
-            "use_zero_pages": "0",
+            "use_zero_pages": "1",
             "pages_to_scan": str(pages_to_scan),
             "sleep_millisecs": str(sleep_millisecs),
             "run": "1",
@@ -100,9 +105,12 @@ class Ksm:
         return int(self._read(name))
 
     def wait_until_converged(self, timeout_seconds: float = 300) -> float:
-        """Waits until three full scans change pages_sharing by less than 0.1 %.
+        """Waits until three full scans change the pages saved by less than 0.1 %.
 
-        Scans that began before the call do not count.
+        Pages saved are those of pages_sharing and ksm_zero_pages.  While many pages
+        are still volatile (their content changes, or the kernel is still splitting
+        huge pages), a standstill is no convergence.  Scans that began before the call
+        do not count.
 
         :returns: the seconds it took.
         :raises LabError: pages still merged at the end of the time.
@@ -111,13 +119,22 @@ class Ksm:
         deadline = begun + timeout_seconds
         # The first scan only takes checksums; the second merges what held still.
         self._wait_for_scans(3, deadline)
-        before = self.counter("pages_sharing")
+        before = self._saved_pages()
         while True:
             self._wait_for_scans(3, deadline)
-            after = self.counter("pages_sharing")
-            if abs(after - before) < 0.001 * max(before, 1):
+            after = self._saved_pages()
+            unchanged = abs(after - before) < 0.001 * max(before, 1)
+            if unchanged and self._volatile_fraction() < _MAX_VOLATILE_FRACTION:
                 return time.monotonic() - begun
             before = after
+
+    def _saved_pages(self) -> int:
+        return self.counter("pages_sharing") + self.counter("ksm_zero_pages")
+
+    def _volatile_fraction(self) -> float:
+        volatile = self.counter("pages_volatile")
+        names = ("pages_sharing", "pages_shared", "pages_unshared", "ksm_zero_pages")
+        return volatile / max(1, volatile + sum(map(self.counter, names)))
 
     def _wait_for_scans(self, scans: int, deadline: float) -> None:
         wanted = self.counter("full_scans") + scans

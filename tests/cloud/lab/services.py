@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
-import amqp
+import amqp  # type: ignore[import-untyped]
 
 from . import namespaces
 from .errors import LabError, ServiceFailed
