@@ -51,7 +51,8 @@ class Plan(ReportCommand):
         parser.add_argument(
             "--max-moves",
             type=argument.whole_number(0, 2**31),
-            help="moves of the plan at most",
+            help="moves of the plan at most; without it all of a scenario that help, "
+            "or what [rebalancer] max_moves_per_plan allows",
         )
         parser.add_argument(
             "--shift",
@@ -89,9 +90,11 @@ class Plan(ReportCommand):
                 "--explain: only plans of the strategy union can be explained"
             )
         started = time.monotonic()
-        snapshot = self._snapshot(parsed_args)
+        if parsed_args.scenario is None:
+            snapshot, limits = self._cloud(parsed_args)
+        else:
+            snapshot, limits = _scenario(parsed_args)
         loaded = time.monotonic()
-        limits = planner.Limits(max_moves=parsed_args.max_moves)
         planned = planner.plan(
             snapshot,
             goal=Goal(parsed_args.goal),
@@ -119,10 +122,45 @@ class Plan(ReportCommand):
     def rendered(self, answer: Mapping[str, Any]) -> str:
         return rendered_plan(answer)
 
-    def _snapshot(self, parsed_args: argparse.Namespace) -> ClusterSnapshot:
-        return scenario.read_scenario(parsed_args.scenario).snapshot(
-            parsed_args.shift, parsed_args.zero_id
+    def _cloud(
+        self, parsed_args: argparse.Namespace
+    ) -> tuple[ClusterSnapshot, planner.Limits]:
+        """The cloud in the database, with the rebalancer's thresholds.
+
+        :raises StaleInventoryError: if the inventory is older than the rebalancer
+            would accept
+        """
+        # Not at the top: a scenario needs neither database nor configuration.
+        from membuddies_nova.conf import rebalancer as options
+        from membuddies_nova.rebalancer import planning
+
+        if parsed_args.zero_id is not None:
+            raise exceptions.InputError(
+                "--zero-id: only the page lists of a --scenario can have another one"
+            )
+        options.register(self.app.conf)
+        group = self.app.conf[options.GROUP]
+        now = time.time()
+        with self.app.database.reader() as session:
+            planning.require_inventory(session, now, group.inventory_max_age_seconds)
+            snapshot = planning.snapshot(session, now)
+        limits = planner.Limits(
+            max_moves=group.max_moves_per_plan
+            if parsed_args.max_moves is None
+            else parsed_args.max_moves,
+            min_gain_mb=group.min_gain_mb,
+            cooldown_seconds=group.cooldown_seconds,
         )
+        return snapshot.thinned(parsed_args.shift or 0), limits
+
+
+def _scenario(
+    parsed_args: argparse.Namespace,
+) -> tuple[ClusterSnapshot, planner.Limits]:
+    snapshot = scenario.read_scenario(parsed_args.scenario).snapshot(
+        parsed_args.shift, parsed_args.zero_id
+    )
+    return snapshot, planner.Limits(max_moves=parsed_args.max_moves)
 
 
 def rendered_plan(answer: Mapping[str, Any]) -> str:

@@ -69,6 +69,16 @@ class ClusterSnapshot:
         """The guests that run on a host, in the snapshot's order."""
         return self._guests_by_host[host]
 
+    def thinned(self, shift: int) -> "ClusterSnapshot":
+        """The same with samples no finer than a shift."""
+        return dataclasses.replace(
+            self,
+            samples={
+                guest: sample.thinned(max(shift, sample.shift))
+                for guest, sample in self.samples.items()
+            },
+        )
+
 
 def snapshot_of(
     hosts: Iterable[Host], guests: Iterable[Guest], bodies: Mapping[str, bytes]

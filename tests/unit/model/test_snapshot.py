@@ -40,6 +40,16 @@ def test_guests_stand_on_their_hosts_in_order():
     assert snapshot.guests_on("m1") == ()
 
 
+def test_a_snapshot_is_thinned_where_it_is_finer():
+    snapshot = ClusterSnapshot(
+        hosts=(M0,),
+        guests=(guest("a"), guest("b")),
+        samples={"a": sample_of(range(4000)), "b": sample_of(range(4000), shift=5)},
+    )
+    shifts = {name: s.shift for name, s in snapshot.thinned(3).samples.items()}
+    assert shifts == {"a": 3, "b": 5}
+
+
 def test_rows_become_a_snapshot_without_guests_that_nobody_could_move():
     key = SealKey(bytes(range(32)))
     body = codec.encode(sample_of(range(100)).sealed(key))
