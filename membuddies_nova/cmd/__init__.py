@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Entry points of the services. They only wire.
+
+Importing this package chooses oslo.service's threading backend. It must come
+before any import of ``oslo_service.service``, and oslo.messaging makes one.
+"""
+
+from oslo_service import backend
+
+backend.init_backend(backend.BackendType.THREADING)
