@@ -53,10 +53,8 @@ if [ ! -x "$VENV/bin/python" ]; then
     "$python" -m venv "$VENV"
 fi
 rm -f "$STAMP"
-# The lock file pins uv, too: the environment's tools are part of what it fixes.
-uv=$(grep --extended-regexp '^uv==' requirements/lock.txt || echo uv)
 if ! "$VENV/bin/python" -m uv --version >/dev/null 2>&1; then
-    "$VENV/bin/python" -m pip install --quiet "$uv"
+    "$VENV/bin/python" -m pip install --quiet uv
 fi
 "$VENV/bin/python" -m uv pip install --quiet --python "$VENV/bin/python" \
     --compile-bytecode --requirement requirements/lock.txt
@@ -64,4 +62,6 @@ if [ -e setup.py ]; then
     "$VENV/bin/python" -m uv pip install --quiet --python "$VENV/bin/python" \
         --no-deps --editable .
 fi
+# What was unpacked is linked into the environment; the rest is of no more use.
+rm -rf "$UV_CACHE_DIR" "$TMPDIR"
 echo "$wanted" > "$STAMP"

@@ -28,7 +28,8 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted; everything was taken down", file=sys.stderr)
+        after = "everything was" if arguments.command == "up" else "not everything is"
+        print(f"interrupted; {after} taken down", file=sys.stderr)
         return 130
 
 
