@@ -121,7 +121,9 @@ class NovaEmulator:
             nova = emulator
 
         self._http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(target=self._http.serve_forever, daemon=True)
+        self._thread = threading.Thread(
+            target=self._http.serve_forever, args=(0.02,), daemon=True
+        )
 
     @property
     def url(self) -> str:
@@ -220,7 +222,11 @@ class NovaEmulator:
         self.servers[record.server].task_state = None
 
     def _blame(self, server: FakeServer, event: str, details: str) -> None:
-        action = next(a for a in reversed(self.actions))
+        action = next(
+            action
+            for action in reversed(self.actions)
+            if action["instance_uuid"] == server.uuid
+        )
         now = _stamp(datetime.datetime.now(datetime.UTC))
         action["message"] = "Error"
         action["events"].append(
@@ -242,6 +248,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     nova: NovaEmulator
     protocol_version = "HTTP/1.1"
+    # One packet an answer: two would wait for each other 40 ms (Nagle).
+    wbufsize = -1
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: a test prints its own."""

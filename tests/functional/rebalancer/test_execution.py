@@ -256,7 +256,7 @@ def test_a_success_after_failures_gives_auto_back(bench, kin):
     bench.steps(12)
 
     bench.change(mode=Mode.AUTO)
-    bench.clock.now = NOW + 601
+    bench.clock.now += 601
     bench.read_inventory()
     bench.steps(3)
 
