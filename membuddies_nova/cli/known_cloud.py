@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the database knows of the cloud now, for the commands that show it.
+
+Fingerprints are read host by host: what guests share on a host depends on no
+other host, and all bodies together may not fit into memory. Nothing is written.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+
+from sqlalchemy.orm import Session
+
+from membuddies_nova.cluster import Guest, Host
+from membuddies_nova.db import fingerprints, inventory, reports
+from membuddies_nova.db.fingerprints import FingerprintSummary
+from membuddies_nova.db.inventory import InventoryState
+from membuddies_nova.db.reports import HostReport
+from membuddies_nova.facts import GuestFacts
+from membuddies_nova.model.snapshot import ClusterSnapshot, snapshot_of
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class KnownCloud:
+    """Hosts, guests, reports and fingerprints, without the bodies of these.
+
+    :ivar now: seconds since the epoch
+    :ivar guests: placed or not
+    :ivar reports: the newest by host
+    :ivar summaries: by guest
+    """
+
+    now: float
+    inventory: InventoryState
+    hosts: tuple[Host, ...]
+    guests: tuple[Guest, ...]
+    reports: dict[str, HostReport]
+    summaries: dict[str, FingerprintSummary]
+
+    @classmethod
+    def read(cls, session: Session, now: float) -> "KnownCloud":
+        """All of it as of one moment."""
+        return cls(
+            now=now,
+            inventory=inventory.state(session),
+            hosts=tuple(inventory.hosts(session, now)),
+            guests=tuple(inventory.guests(session, now)),
+            reports={report.host: report for report in reports.all(session)},
+            summaries={each.guest: each for each in fingerprints.summaries(session)},
+        )
+
+    @property
+    def inventory_age_seconds(self) -> float | None:
+        """None if no inventory was ever read."""
+        return self._age(self.inventory.read_at)
+
+    def report_age_seconds(self, host: str) -> float | None:
+        """Since the host's agent reported, None if it never did."""
+        report = self.reports.get(host)
+        return None if report is None else self._age(report.received_at)
+
+    def scan_age_seconds(self, guest: str) -> float | None:
+        """Since the guest's fingerprint was true, None if it has none."""
+        summary = self.summaries.get(guest)
+        return None if summary is None else self._age(summary.scanned_at)
+
+    def guests_on(self, host: str) -> tuple[Guest, ...]:
+        """The guests that Nova sees on a host."""
+        return tuple(self._guests_by_host.get(host, ()))
+
+    def by_host(self, session: Session) -> Iterator[tuple[Host, ClusterSnapshot]]:
+        """Each host, with a snapshot of it and its guests alone."""
+        for host in self.hosts:
+            yield host, self.snapshot(session, self.guests_on(host.name))
+
+    def snapshot(self, session: Session, guests: Sequence[Guest]) -> ClusterSnapshot:
+        """Some guests with their fingerprints."""
+        bodies = fingerprints.bodies(session, [guest.uuid for guest in guests])
+        return snapshot_of(self.hosts, guests, bodies)
+
+    def why_unknown(self, guest: Guest) -> str | None:
+        """Why there is no fingerprint of a guest, None if there is one."""
+        if guest.uuid in self.summaries:
+            return None
+        if guest.host is None:
+            return "it is on no host"
+        report = self.reports.get(guest.host)
+        if report is None:
+            return f"no agent has ever reported from {guest.host}"
+        facts = _facts(report, guest.uuid)
+        if facts is None:
+            return f"the agent of {guest.host} does not see it"
+        if facts.reason is not None:
+            return facts.reason.sentence
+        return "its fingerprint has not come yet"
+
+    @functools.cached_property
+    def _guests_by_host(self) -> dict[str | None, list[Guest]]:
+        by_host: dict[str | None, list[Guest]] = {}
+        for guest in self.guests:
+            by_host.setdefault(guest.host, []).append(guest)
+        return by_host
+
+    def _age(self, moment: float | None) -> float | None:
+        return None if moment is None else max(self.now - moment, 0.0)
+
+
+def _facts(report: HostReport, guest: str) -> GuestFacts | None:
+    return next((facts for facts in report.guests if facts.uuid == guest), None)
