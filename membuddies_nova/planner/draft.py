@@ -30,11 +30,11 @@ class Stop:
 
 
 class Draft:
-    """Moves in the order in which they may run, with their effects in thought.
+    """Moves that may run in the order of their waves, and their effects.
 
     A guest is moved at most once.
 
-    :ivar moves: what has been added so far
+    :ivar moves: what has been added so far, in that order
     :ivar unplaced: guests for which no host was found
     """
 
@@ -100,19 +100,18 @@ class Draft:
         )
 
     def stop_of(self, guest: Guest, host: Host) -> Stop | None:
-        """The first rule that stops a move, in this wave and in the next."""
+        """The rule that stops a move in whatever wave."""
         found = self._wave_for(guest, host)
         return found if isinstance(found, Stop) else None
 
     def try_move(self, guest: Guest, host: Host) -> Stop | None:
-        """Add a move to this wave, or else to a new one.
+        """Add a move to the first wave that can take it.
 
         :returns: None if it was added, or the rule that stops it
         """
         found = self._wave_for(guest, host)
         if isinstance(found, Stop):
             return found
-        self._situation = found
         gain = self.occupancy.net_gain(guest.uuid, host.name)
         source = self.occupancy.host_of(guest.uuid)
         first = source is None
@@ -168,7 +167,8 @@ class Draft:
             shift=self.model.shift,
             before=before,
             after=after,
-            moves=tuple(self.moves),
+            # Of moves with a host or a group in common the order stays.
+            moves=tuple(sorted(self.moves, key=lambda move: move.wave)),
             unplaced=tuple(self.unplaced),
             hosts_freed=hosts_freed(before, after),
             verdict=Verdict.MOVE if self.moves else Verdict.STAY,
@@ -177,19 +177,19 @@ class Draft:
         )
 
     def _wave_for(self, guest: Guest, host: Host) -> Situation | Stop:
-        """The wave that can take a move: this one or a new one."""
+        """The first wave that can take a move: its hosts' last, or the next."""
         rules = (*(() if guest.host is None else self.rules.guest), *self.rules.pair)
         for rule in rules:
             if sentence := rule.stops(guest, host, self._situation):
                 return Stop(rule.name, sentence)
-        stop = self._situation_stop(guest, host, self._situation)
-        if stop is None:
-            return self._situation
-        if self.moves and self.moves[-1].wave == self._situation.wave:
-            following = self._situation.next_wave()
-            stop = self._situation_stop(guest, host, following)
+        last = self._situation.last_wave(guest, host)
+        stop: Stop | None = None
+        for wave in (last, last + 1) if last else (1,):
+            situation = self._situation.in_wave(wave)
+            stop = self._situation_stop(guest, host, situation)
             if stop is None:
-                return following
+                return situation
+        assert stop is not None
         return stop
 
     def _situation_stop(

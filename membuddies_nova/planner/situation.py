@@ -4,8 +4,14 @@
 Moves of one wave may run together and end in any order. So within a wave a
 guest counts on both of its hosts, an arrival counts with its whole memory, and
 what leaves frees nothing before the next wave.
+
+A host takes part in wave after wave: a move may be put into any wave that is not
+before the last one of its hosts and its server group, for nothing that a rule
+looks at has changed between.
 """
 
+import copy
+import dataclasses
 from collections.abc import Mapping
 from typing import Self
 
@@ -16,10 +22,25 @@ from membuddies_nova.model.snapshot import ClusterSnapshot
 from membuddies_nova.planner.limits import Limits
 
 
-class Situation:
-    """The cluster in thought: some moves are done, a wave is being filled.
+@dataclasses.dataclass(slots=True)
+class _HostWave:
+    """The last wave in which a host takes part.
 
-    :ivar wave: number of the wave being filled, from 1
+    :ivar start_pages: unique pages there before the wave
+    :ivar arrivals: uuids of guests that arrive in it
+    :ivar departures: uuids of guests that leave in it
+    """
+
+    number: int
+    start_pages: float
+    arrivals: list[str] = dataclasses.field(default_factory=list)
+    departures: list[str] = dataclasses.field(default_factory=list)
+
+
+class Situation:
+    """The cluster in thought: some moves are made, another is judged.
+
+    :ivar wave: number of the wave in which moves are judged and made, from 1
     """
 
     def __init__(
@@ -29,46 +50,49 @@ class Situation:
         self.limits = limits
         self.occupancy = occupancy
         self.wave = 1
-        self._arrivals: dict[str, list[str]] = {}
-        self._departures: dict[str, list[str]] = {}
-        self._start_pages: dict[str, float] = {}
+        self._host_waves: dict[str, _HostWave] = {}
+        self._group_waves: dict[str, int] = {}
         self._arrived_mb: dict[str, int] = {}
         self._groups = _members(snapshot)
 
-    def next_wave(self) -> Self:
-        """The same positions with an empty wave. Shares what is done so far."""
-        return self._copy(self.occupancy, dict(self._arrived_mb), self.wave + 1)
+    def in_wave(self, wave: int) -> Self:
+        """The same cluster, to judge and make moves in another wave.
+
+        What is made in one is made in the other.
+        """
+        view = copy.copy(self)
+        view.wave = wave
+        return view
 
     def fork(self) -> Self:
         """An independent copy, to try moves that may be given up."""
-        copy = self._copy(self.occupancy.copy(), dict(self._arrived_mb), self.wave)
-        copy._arrivals = {host: [*all_] for host, all_ in self._arrivals.items()}
-        copy._departures = {host: [*all_] for host, all_ in self._departures.items()}
-        copy._start_pages = dict(self._start_pages)
-        return copy
+        fork = copy.copy(self)
+        fork.occupancy = self.occupancy.copy()
+        fork._host_waves = copy.deepcopy(self._host_waves)
+        fork._group_waves = dict(self._group_waves)
+        fork._arrived_mb = dict(self._arrived_mb)
+        return fork
 
-    def _copy(
-        self, occupancy: Occupancy, arrived_mb: dict[str, int], wave: int
-    ) -> Self:
-        copy = type(self).__new__(type(self))
-        copy.snapshot, copy.limits, copy.occupancy = (
-            self.snapshot,
-            self.limits,
-            occupancy,
-        )
-        copy.wave, copy._groups, copy._arrived_mb = wave, self._groups, arrived_mb
-        copy._arrivals, copy._departures, copy._start_pages = {}, {}, {}
-        return copy
+    def last_wave(self, guest: Guest, host: Host) -> int:
+        """The last wave that changed anything for a move, 0 if none did."""
+        source = self.occupancy.host_of(guest.uuid)
+        waves = [
+            self._host_waves[name].number
+            for name in (source, host.name)
+            if name in self._host_waves
+        ]
+        if guest.group is not None:
+            waves.append(self._group_waves.get(guest.group.name, 0))
+        return max(waves, default=0)
 
     def move(self, guest: Guest, host: Host) -> None:
-        """Add a move to the wave."""
+        """Make a move in this wave, which is not before ``last_wave``."""
         source = self.occupancy.host_of(guest.uuid)
-        for name in (source, host.name):
-            if name is not None and name not in self._start_pages:
-                self._start_pages[name] = self.occupancy.pages(name)
         if source is not None:
-            self._departures.setdefault(source, []).append(guest.uuid)
-        self._arrivals.setdefault(host.name, []).append(guest.uuid)
+            self._enter(source).departures.append(guest.uuid)
+        self._enter(host.name).arrivals.append(guest.uuid)
+        if guest.group is not None:
+            self._group_waves[guest.group.name] = self.wave
         self._arrived_mb[host.name] = self.arrived_mb(host) + _whole_mb(guest, host)
         self.occupancy.move(guest.uuid, host.name)
 
@@ -80,7 +104,8 @@ class Situation:
 
     def moves_of(self, host: str) -> int:
         """Moves of this wave that the host is part of."""
-        return len(self._arrivals.get(host, ())) + len(self._departures.get(host, ()))
+        part = self._part_of(host)
+        return len(part.arrivals) + len(part.departures)
 
     def present_on(self, host: Host) -> list[Guest]:
         """Guests that count on a host during the wave.
@@ -92,18 +117,16 @@ class Situation:
             guests[uuid]
             for uuid in (
                 *self.occupancy.guests_on(host.name),
-                *self._departures.get(host.name, ()),
+                *self._part_of(host.name).departures,
             )
         ]
 
     def needed_mb(self, host: Host, arrival: Guest) -> float:
         """Memory that a host needs until the wave's arrivals have merged."""
-        pages = self._start_pages.get(host.name)
-        if pages is None:
-            pages = self.occupancy.pages(host.name)
         guests = self.snapshot.guests_by_uuid
-        arriving = [guests[uuid] for uuid in self._arrivals.get(host.name, ())]
-        return pages / PAGES_PER_MB + sum(
+        part = self._part_of(host.name)
+        arriving = [guests[uuid] for uuid in part.arrivals]
+        return part.start_pages / PAGES_PER_MB + sum(
             _whole_mb(guest, host) for guest in (*arriving, arrival)
         )
 
@@ -124,10 +147,23 @@ class Situation:
             if uuid == guest.uuid or host is None:
                 continue
             leaving = {
-                source for source, left in self._departures.items() if uuid in left
+                source
+                for source, part in self._host_waves.items()
+                if part.number == self.wave and uuid in part.departures
             }
             hosts.append({host, *leaving})
         return hosts
+
+    def _part_of(self, host: str) -> _HostWave:
+        """What a host does in this wave, nothing if it takes no part yet."""
+        part = self._host_waves.get(host)
+        if part is not None and part.number == self.wave:
+            return part
+        return _HostWave(self.wave, self.occupancy.pages(host))
+
+    def _enter(self, host: str) -> _HostWave:
+        part = self._host_waves[host] = self._part_of(host)
+        return part
 
 
 def _whole_mb(guest: Guest, host: Host) -> int:

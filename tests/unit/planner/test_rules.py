@@ -116,6 +116,22 @@ def test_moves_beyond_a_hosts_cap_wait_for_the_next_wave():
     assert problems(snapshot, reckless, Limits()) == ["moves-per-host: m1"]
 
 
+def test_moves_that_have_no_host_in_common_run_in_one_wave():
+    """Found in the order a, b, x; b waits for a, and x waits for nobody."""
+    other = range(3000, 3060)
+    pages = {**PAGES, "b": range(63), "x": other, "y": other}
+    hosts = {**HOSTS, "b": "m2", "x": "m3", "y": "m4"}
+    snapshot = snapshot_of_pages(
+        pages,
+        hosts=[Host(name=f"m{number}", memory_mb=16) for number in range(5)],
+        guests=[
+            Guest(uuid=name, name=name, memory_mb=1, host=hosts[name]) for name in pages
+        ],
+    )
+    planned = plan(snapshot)
+    assert [(m.guest, m.wave) for m in planned.moves] == [("a", 1), ("x", 1), ("b", 2)]
+
+
 def test_what_leaves_in_a_wave_frees_nothing_before_the_next():
     """An exchange through a full host: b must have left before a arrives."""
     snapshot = snapshot_of_pages(
