@@ -61,6 +61,14 @@ def store(
     )
 
 
+def facts(session: Session, host: str) -> HostFacts | None:
+    """What a host's agent told last of the host, None if it never did."""
+    found = session.scalar(
+        select(models.Report.facts).where(models.Report.host == host)
+    )
+    return None if found is None else HostFacts.from_json(found)
+
+
 def all(session: Session) -> list[HostReport]:
     """The newest report of every host, by host."""
     found = session.scalars(select(models.Report).order_by(models.Report.host))
