@@ -31,6 +31,7 @@ def _keystone_options() -> list[cfg.Opt]:
 OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
         "mode",
+        mutable=True,
         default="observe",
         choices=[
             ("observe", "compute and store plans; they cannot be approved"),
@@ -43,6 +44,7 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "goal",
+        mutable=True,
         default=plan.Goal.SHARE.value,
         choices=[goal.value for goal in plan.Goal],
         help="What plans are for: `share` frees memory where guests run, "
@@ -50,6 +52,7 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "scope",
+        mutable=True,
         default=cluster.Scope.PROJECT.value,
         choices=[scope.value for scope in cluster.Scope],
         help="How far sharing counts in a decision. `project`: only between guests "
@@ -59,18 +62,21 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.FloatOpt(
         "period_seconds",
+        mutable=True,
         default=600,
         min=1,
         help="Seconds between two plans. None is made while one runs.",
     ),
     cfg.IntOpt(
         "max_moves_per_plan",
+        mutable=True,
         default=10,
         min=1,
         help="The most live migrations that one plan may hold.",
     ),
     cfg.FloatOpt(
         "min_gain_mb",
+        mutable=True,
         default=16,
         min=0,
         help="A migration is planned only if it frees more than this, by the lower "
@@ -78,12 +84,14 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.FloatOpt(
         "cooldown_seconds",
+        mutable=True,
         default=3600,
         min=0,
         help="A guest stays this long where a migration has brought it.",
     ),
     cfg.IntOpt(
         "max_moves_per_source",
+        mutable=True,
         default=1,
         min=1,
         help="The most migrations that may leave one host at a time. Nova's own and "
@@ -91,12 +99,14 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.IntOpt(
         "max_moves_per_destination",
+        mutable=True,
         default=1,
         min=1,
         help="The most migrations that may enter one host at a time.",
     ),
     cfg.IntOpt(
         "max_moves_in_total",
+        mutable=True,
         default=2,
         min=1,
         help="The most migrations that may be under way in the whole cloud when a "
@@ -104,6 +114,7 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.IntOpt(
         "max_moves_per_hour",
+        mutable=True,
         default=20,
         min=1,
         help="No move starts when this many live migrations were started within the "
@@ -111,6 +122,7 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.ListOpt(
         "auto_windows",
+        mutable=True,
         default=[],
         sample_default=["Mon-Fri 22:00-05:00", "Sat-Sun 00:00-24:00"],
         help="When `auto` may start moves: days and times of day in UTC, separated "
@@ -119,6 +131,7 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.StrOpt(
         "on_failure",
+        mutable=True,
         default="continue",
         choices=[
             ("continue", "later moves from or to the same hosts are skipped"),
@@ -128,6 +141,7 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.FloatOpt(
         "inventory_max_age_seconds",
+        mutable=True,
         default=300,
         min=1,
         help="No plan is made from an inventory older than this. Moves start only "
@@ -143,6 +157,7 @@ OPTIONS: list[cfg.Opt] = [
     ),
     cfg.FloatOpt(
         "poll_seconds",
+        mutable=True,
         default=2,
         min=0.05,
         help="Seconds between two looks at Nova while migrations are under way, and "

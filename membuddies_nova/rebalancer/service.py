@@ -17,7 +17,6 @@ import uuid
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from membuddies_nova import exceptions
 from membuddies_nova.cluster import Scope
 from membuddies_nova.conf import rebalancer as options
 from membuddies_nova.db import leases, plans, services, switches
@@ -114,11 +113,12 @@ class Rebalancer:
         LOG.info("Rebalancer %s has ended", self._holder)
 
     def reset(self) -> None:
-        """After a reload: say what holds now, or what is wrong with it."""
-        try:
-            LOG.info("Options were read again: %s", rules(self._conf))
-        except exceptions.ConfigurationError as error:
-            LOG.error("%s", error)
+        """After a reload: say what holds from the next step on.
+
+        :raises ConfigurationError: for what cannot be used; nothing is done then
+            until it is put right
+        """
+        LOG.info("From now on: %s", rules(self._conf))
 
     def _run(self) -> None:
         while not self._ending.is_set():
