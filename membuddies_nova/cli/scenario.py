@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from membuddies_nova import exceptions
-from membuddies_nova.cli import page_list
+from membuddies_nova.cli import page_list, progress
 from membuddies_nova.cluster import Guest, Host, ServerGroup
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.snapshot import ClusterSnapshot
@@ -47,9 +47,9 @@ class Scenario:
         """
         chosen = self.smallest_shift() if shift is None else shift
         by_path: dict[pathlib.Path, Sample] = {}
-        for path in self.fingerprints.values():
-            if path not in by_path:
-                by_path[path] = page_list.read_sample(path, chosen, zero_id)
+        paths = list(dict.fromkeys(self.fingerprints.values()))
+        for path in progress.shown(paths, "reading guests"):
+            by_path[path] = page_list.read_sample(path, chosen, zero_id)
         page_list.check_together({str(path): each for path, each in by_path.items()})
         return ClusterSnapshot(
             hosts=self.hosts,

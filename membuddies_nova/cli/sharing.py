@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from membuddies_nova import exceptions
-from membuddies_nova.cli import argument, page_list
+from membuddies_nova.cli import argument, page_list, progress
 from membuddies_nova.cli.report import ReportCommand, aligned
 from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint import bloom
@@ -65,7 +65,7 @@ class Sharing(ReportCommand):
             path: page_list.read_sample(
                 path, 0 if whole else parsed_args.shift, parsed_args.zero_id
             )
-            for path in parsed_args.files
+            for path in progress.shown(parsed_args.files, "reading guests")
         }
         page_list.check_together({str(path): each for path, each in samples.items()})
         for path, sample in samples.items():

@@ -2,14 +2,17 @@
 """`membuddies sharing`, run as an operator runs it."""
 
 import itertools
+import os
 import pathlib
+import pty
+import subprocess
 
 import numpy as np
 import pytest
 
 from membuddies_nova.cli.page_list import SUPERFASTHASH_ZERO_PAGE
 from membuddies_nova.fingerprint.seal import SealKey
-from tests.functional.cli.command import answer, refusal, run
+from tests.functional.cli.command import MEMBUDDIES, answer, refusal, run
 from tests.functional.cli.page_files import write_fingerprint, write_list
 
 EXAMPLES = sorted((pathlib.Path(__file__).parents[3] / "examples").glob("*.npy"))
@@ -85,6 +88,22 @@ def test_a_table_is_a_report():
     assert done.returncode == 0
     assert "Together on one host:" in done.stdout
     assert "{" not in done.stdout
+
+
+def test_progress_is_shown_on_a_terminal_and_nowhere_else():
+    leader, follower = pty.openpty()
+    done = subprocess.run(
+        [MEMBUDDIES, "sharing", *EXAMPLES],
+        stdout=subprocess.PIPE,
+        stderr=follower,
+        check=True,
+    )
+    os.close(follower)
+    seen = os.read(leader, 65536).decode()
+    os.close(leader)
+    assert f"reading guests: {len(EXAMPLES)} of {len(EXAMPLES)}" in seen
+    assert b"reading" not in done.stdout
+    assert run("sharing", *EXAMPLES).stderr == ""
 
 
 def test_hashes_of_32_bits_are_widened_alike_from_text_and_array(tmp_path):
