@@ -33,6 +33,7 @@ LOG = logging.getLogger(__name__)
 PROPOSAL_SECONDS = 3600
 _HOUR_SECONDS = 3600
 _TELL_AGAIN_SECONDS = 60
+_PAUSED = "moves are paused (`membuddies resume` goes on)"
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +172,7 @@ class Executor:
                 self._conclude(session, plan, *conclusion)
                 return
         if paused:
-            self._hindrances.append("moves are paused (`membuddies resume` goes on)")
+            self._hindrances.append(_PAUSED)
             return
         for record in order.startable(moves):
             if not self._may_start():
@@ -235,16 +236,20 @@ class Executor:
         """Begin the oldest approved plan, or make a new one when it is time."""
         with self._database.reader() as session:
             approved = plans.in_states(session, ("approved",))
-        if approved and not paused and rules.mode is not Mode.OBSERVE:
-            self._begin(approved[0])
-        elif not approved:
+        if not approved:
             self._plan(rules, paused)
+        elif rules.mode is Mode.OBSERVE:
+            self._hindrances.append(f"plan {approved[0].id}: the mode is observe")
+        elif paused:
+            self._hindrances.append(f"plan {approved[0].id}: {_PAUSED}")
+        else:
+            self._begin(approved[0])
 
     def _begin(self, plan: PlanRecord) -> None:
         """Check an approved plan against a fresh inventory, and let it run."""
         now = self._clock()
         with self._database.writer() as session:
-            planning.require_inventory(session, now, planning.FRESH_SECONDS)
+            planning.require_settled_inventory(session, now, planning.FRESH_SECONDS)
             hosts = {guest.uuid: guest.host for guest in inventory.guests(session, now)}
             for move in plan.plan.moves:
                 host = hosts.get(move.guest)
@@ -269,7 +274,9 @@ class Executor:
             latest = plans.list_plans(session, limit=1)
             if latest and now - latest[0].created_at < rules.period_seconds:
                 return
-            planning.require_inventory(session, now, rules.inventory_max_age_seconds)
+            planning.require_settled_inventory(
+                session, now, rules.inventory_max_age_seconds
+            )
             current = planning.snapshot(session, now)
         proposal = planning.make(current, rules.wishes)
         made = proposal.plan
@@ -277,7 +284,7 @@ class Executor:
         if rules.mode is Mode.OBSERVE or not made.moves:
             mode, state = rules.mode, "observed"
         elif rules.mode is Mode.AUTO:
-            refusal = "moves are paused" if paused else self._automatic_refusal(rules)
+            refusal = _PAUSED if paused else self._automatic_refusal(rules)
             if refusal is None:
                 mode, state = Mode.AUTO, "approved"
             else:

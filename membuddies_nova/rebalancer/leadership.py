@@ -37,6 +37,7 @@ class Leadership:
         self._release = release
         self._seconds = seconds
         self._until = 0.0
+        self._failing = False
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
@@ -71,8 +72,11 @@ class Leadership:
         try:
             ours = self._acquire()
         except Exception as error:  # noqa: BLE001  any backend may be away
-            LOG.warning("The lease was not renewed: %s", error)
+            if not self._failing:
+                LOG.warning("The lease was not renewed, trying on: %s", error)
+            self._failing = True
             return
+        self._failing = False
         self._until = asked + self._seconds if ours else 0.0
         if ours and not led:
             LOG.info("This rebalancer leads now")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from membuddies_nova import exceptions, planner
 from membuddies_nova.cluster import Scope
-from membuddies_nova.db import fingerprints, inventory
+from membuddies_nova.db import fingerprints, inventory, plans
 from membuddies_nova.db.api import Session
 from membuddies_nova.db.plans import OPEN, MoveRecord
 from membuddies_nova.model.occupancy import Occupancy
@@ -22,6 +22,7 @@ from membuddies_nova.planner.rules import RULES
 from membuddies_nova.planner.situation import Situation
 
 FRESH_SECONDS = 60
+_LATEST_MOVES = 100
 
 
 class StaleInventoryError(exceptions.MembuddiesError):
@@ -37,6 +38,10 @@ class StaleInventoryError(exceptions.MembuddiesError):
             f"allowed; is membuddies-controller running, and does Nova answer it?"
         )
         self.age_seconds = age_seconds
+
+
+class UnsettledInventoryError(exceptions.MembuddiesError):
+    """The inventory does not show yet what our own moves have changed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -67,6 +72,22 @@ def require_inventory(session: Session, now: float, limit_seconds: float) -> flo
     if now - read_at > limit_seconds:
         raise StaleInventoryError(now - read_at, limit_seconds)
     return read_at
+
+
+def require_settled_inventory(
+    session: Session, now: float, limit_seconds: float
+) -> None:
+    """See that a whole plan can be judged: every move that ended is in there.
+
+    :raises StaleInventoryError: if the inventory is older than ``limit_seconds``
+    :raises UnsettledInventoryError: if it was read before our last move ended
+    """
+    read_at = require_inventory(session, now, limit_seconds)
+    ended = plans.finished_moves(session, since=read_at, limit=_LATEST_MOVES)
+    if any(record.requested_at is not None for record in ended):
+        raise UnsettledInventoryError(
+            "the inventory was read before the last move ended; waiting for the next"
+        )
 
 
 def snapshot(session: Session, now: float) -> ClusterSnapshot:

@@ -52,12 +52,14 @@ class Fault:
 
     :ivar accepted: whether Nova acts on the request all the same
     :ivar status: HTTP status of the answer, None to cut the connection
+    :ivar late: no answer at all, the connection stays open
     :ivar message: of the answer's body
     """
 
     accepted: bool
     status: int | None = None
     message: str = "Unexpected API Error."
+    late: bool = False
 
 
 @dataclasses.dataclass
@@ -115,6 +117,7 @@ class NovaEmulator:
         self.dishonesty: list[str] = []
         self.away = False
         self.lock = threading.RLock()
+        self.ended = threading.Event()
         emulator = self
 
         class Handler(_Handler):
@@ -133,6 +136,7 @@ class NovaEmulator:
         self._thread.start()
 
     def stop(self) -> None:
+        self.ended.set()
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
@@ -250,6 +254,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     # One packet an answer: two would wait for each other 40 ms (Nagle).
     wbufsize = -1
+    _late = False
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: a test prints its own."""
@@ -277,8 +282,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 match = re.fullmatch(pattern, url.path.rstrip("/"))
                 if match and wanted == method:
                     getattr(self, name)(*match.groups(), query=query, body=body)
-                    return
-        self._fault(404, f"no such path {method} {self.path}")
+                    break
+            else:
+                self._fault(404, f"no such path {method} {self.path}")
+        if self._late:
+            self.nova.ended.wait()
+            self.close_connection = True
 
     # Keystone
 
@@ -380,7 +389,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if fault is not None:
             if fault.accepted:
                 self.nova.live_migrate(server, destination)
-            if fault.status is None:
+            if fault.late:
+                self._late = True
+            elif fault.status is None:
                 self._cut()
             else:
                 self._fault(fault.status, fault.message)

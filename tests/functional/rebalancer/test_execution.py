@@ -171,6 +171,31 @@ def test_an_approved_plan_whose_guest_has_moved_since_expires(bench, kin):
     assert bench.emulator.posts == []
 
 
+def test_an_approved_plan_waits_until_the_inventory_shows_the_last_move(bench):
+    first, second = (bench.emulator.add_server("c1") for _ in range(2))
+    bench.read_inventory()
+    bench.store(move(first, "c2"))
+    second_plan = bench.store(move(second, "c2"))
+
+    bench.steps(12)
+    assert bench.states(second_plan) == ["planned"]
+    assert "before the last move ended" in bench.executor.waits_for
+    bench.read_inventory()
+    bench.steps(10)
+
+    assert bench.states(second_plan) == ["done"]
+
+
+def test_an_approved_plan_does_not_begin_in_observe(bench, kin):
+    plan_id = bench.store(move(kin[0], "c2"))
+    bench.change(mode=Mode.OBSERVE)
+
+    bench.steps(3)
+
+    assert bench.plan(plan_id).state == "approved"
+    assert "the mode is observe" in bench.executor.waits_for
+
+
 def test_a_new_plan_is_made_once_a_period(bench, kin):
     bench.steps(3)
     assert len(bench.plans) == 1

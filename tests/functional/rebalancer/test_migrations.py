@@ -86,6 +86,17 @@ def test_no_usable_answer_means_unknown_and_nothing_is_repeated(
     assert len(emulator.records) == accepted
 
 
+def test_a_time_out_means_unknown_and_nothing_is_repeated(emulator, conf):
+    conf.set_override("timeout", 1, options.GROUP)
+    nova = Nova.from_conf(conf)
+    server = emulator.add_server("c1", fault=Fault(accepted=True, late=True))
+
+    with pytest.raises(migrations.OutcomeUnknownError):
+        nova.start(server.uuid, "c2")
+
+    assert emulator.posts == [server.uuid]
+
+
 def test_a_question_that_nova_does_not_answer_is_no_crash(emulator, nova):
     server = emulator.add_server("c1")
     nova.server(server.uuid)
