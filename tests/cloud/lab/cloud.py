@@ -161,6 +161,10 @@ class Cloud:
             "OS_CLOUD": login,
         }
 
+    def auth_options(self, login: str) -> dict[str, str]:
+        """``login`` as keystoneauth's options, for a service's configuration file."""
+        return identity.auth_options(self.layout, login)
+
     def run(
         self,
         argv: Sequence[str],

@@ -148,6 +148,13 @@ def connect(layout: Layout, login: str) -> openstack.connection.Connection:
     return openstack.connection.Connection(config=config.get_one(cloud=login))
 
 
+def auth_options(layout: Layout, login: str) -> dict[str, str]:
+    """A login as keystoneauth's options, for a section of a configuration file."""
+    cloud = json.loads(layout.clouds_yaml.read_text())["clouds"][login]
+    kind = {"auth_type": cloud.get("auth_type", "password")}
+    return {**kind, **cloud["auth"], "region_name": cloud["region_name"]}
+
+
 def policy_file(layout: Layout, service: str) -> str:
     """Where the policy of ``nova`` or ``placement`` for our reader lies."""
     return str(layout.config / "policy" / f"{service}.yaml")

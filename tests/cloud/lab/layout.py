@@ -32,7 +32,7 @@ PORTS = {
 
 def transport_url(vhost: str, user: str) -> str:
     """oslo.messaging's URL of one virtual host of the lab's broker."""
-    return f"rabbit://{user}:{PASSWORD}@ctl:{PORTS['broker']}/{vhost}"
+    return f"rabbit://{user}:{PASSWORD}@{CONTROL_ADDRESS}:{PORTS['broker']}/{vhost}"
 
 
 def database_url(database: str, user: str) -> str:
