@@ -122,6 +122,19 @@ def test_hashes_of_32_bits_are_widened_alike_from_text_and_array(tmp_path):
     assert 0.5 * distinct < sampled["pairs"][0]["shared_pages"] < 1.5 * distinct
 
 
+def test_the_originals_zero_page_is_superfasthash_of_4096_zeros():
+    """Paul Hsieh's hash, where all 16-bit words are zero."""
+    mask = 2**32 - 1
+    value = 4096
+    for _ in range(4096 // 4):
+        value = ((value << 16) ^ value) & mask
+        value = (value + (value >> 11)) & mask
+    for left, right in ((3, 5), (4, 17), (25, 6)):
+        value = (value ^ (value << left)) & mask
+        value = (value + (value >> right)) & mask
+    assert value == SUPERFASTHASH_ZERO_PAGE
+
+
 def test_another_zero_page_can_be_named(tmp_path):
     np.save(tmp_path / "a.npy", np.array([7, 7, 8], np.uint64))
     found = answer("sharing", tmp_path / "a.npy", "--zero-id", 7, "--format", "list")
