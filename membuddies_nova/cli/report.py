@@ -7,13 +7,16 @@ the object with the keys that the command promises.
 
 import abc
 import argparse
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cliff.show import ShowOne
 
+from membuddies_nova.cli.help_text import WrittenHelp
 
-class ReportCommand(ShowOne):
+
+class ReportCommand(WrittenHelp, ShowOne):
     """A command that shows one object.
 
     ``conflict_handler``: ``--format`` is ours where a command defines it, and
@@ -50,6 +53,8 @@ class ReportCommand(ShowOne):
             report = self.rendered(dict(zip(column_names, data, strict=True)))
             self.app.stdout.write(report.rstrip("\n") + "\n")
             return 0
+        if parsed_args.formatter in ("shell", "value", "table"):
+            data = [_flat(value) for value in data]
         return super().produce_output(parsed_args, column_names, data)
 
 
@@ -69,6 +74,11 @@ def aligned(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
         ).rstrip()
         for line in lines
     )
+
+
+def _flat(value: object) -> object:
+    """What does not fit into a line of text is written as JSON."""
+    return json.dumps(value) if isinstance(value, dict | list) else value
 
 
 def _text(cell: object) -> str:

@@ -162,6 +162,12 @@ def test_fingerprints_are_planned_at_their_own_shift(tmp_path):
     assert answer("plan", "--scenario", path, "--shift", 9)["shift"] == 9
 
 
+def test_a_shell_reads_lists_and_objects_as_json(tmp_path):
+    path = write_scenario(tmp_path)
+    done = run("plan", "--scenario", path, "-f", "value", "-c", "after")
+    assert json.loads(done.stdout) == answer("plan", "--scenario", path)["after"]
+
+
 def test_a_budget_ends_the_search_early(tmp_path):
     path = write_scenario(tmp_path)
     plan = answer("plan", "--scenario", path, "--budget", "0.000001")
