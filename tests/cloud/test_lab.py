@@ -46,13 +46,21 @@ def test_every_host_is_up_under_the_name_that_nova_gives_it(cloud: Cloud) -> Non
 def test_the_reader_sees_the_guests_and_hosts_of_all_projects(
     cloud: Cloud, pair: tuple[Guest, Guest]
 ) -> None:
-    compute = cloud.connect("reader").compute
+    reader = cloud.connect("reader")
+    compute = reader.compute
     servers = {server.id: server for server in compute.servers(all_projects=True)}
     for guest in pair:
         assert servers[guest.id].compute_host == cloud.hosts[0]
     assert len(list(compute.hypervisors(details=True))) == 3
     assert list(compute.aggregates()) == []
     assert list(compute.migrations()) == []
+    assert list(compute.server_groups(all_projects=True)) == []
+    assert len(list(compute.services(binary="nova-compute"))) == 3
+    zones = {zone.name: zone.hosts for zone in compute.availability_zones(details=True)}
+    assert set(zones["nova"]) == set(cloud.hosts)
+    for provider in reader.placement.resource_providers():
+        found = reader.placement.resource_provider_inventories(provider)
+        assert {inventory.resource_class for inventory in found} >= {"MEMORY_MB"}
 
 
 def test_the_reader_can_change_nothing(cloud: Cloud, pair: tuple[Guest, Guest]) -> None:
