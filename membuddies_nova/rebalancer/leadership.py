@@ -69,11 +69,14 @@ class Leadership:
     def _renew(self) -> None:
         led = self.held
         asked = time.monotonic()
+        problem = None
         try:
             ours = self._acquire()
         except Exception as error:  # noqa: BLE001  any backend may be away
+            problem, ours = str(error), False
+        if problem is not None:
             if not self._failing:
-                LOG.warning("The lease was not renewed, trying on: %s", error)
+                LOG.warning("The lease was not renewed, trying on: %s", problem)
             self._failing = True
             return
         self._failing = False

@@ -144,19 +144,24 @@ class Mover:
         if not ours:
             LOG.warning("Move of guest %s: claimed by another", move.guest)
             return
+        refused = unknown = None
         try:
             self._nova.start(move.guest, move.destination)
         except migrations.RefusedError as error:
-            self._finish(
-                record, "failed", f"refused by Nova: {error}", expected="unknown"
-            )
+            refused = str(error)
         except migrations.OutcomeUnknownError as error:
+            unknown = str(error)
+        if refused is not None:
+            self._finish(
+                record, "failed", f"refused by Nova: {refused}", expected="unknown"
+            )
+        elif unknown is not None:
             LOG.warning(
                 "Move of guest %s to host %s: outcome unknown (%s); looking for its "
                 "migration record",
                 move.guest,
                 move.destination,
-                error,
+                unknown,
             )
         else:
             LOG.info(

@@ -245,3 +245,39 @@ def test_a_plan_approved_while_nobody_runs_is_run_by_who_comes(processes):
 
     with processes.database.reader() as session:
         assert plans.get(session, plan_id).state in ("running", "done")
+
+
+def test_a_reload_changes_the_mode_of_a_running_rebalancer(processes):
+    server = processes.emulator.add_server("c1")
+    plan_id = processes.store(move(server, "c2"))
+    process = processes.start("r1", mode="observe")
+    processes.until(
+        lambda: "the mode is observe" in processes.log("r1"), "r1 waits for the mode"
+    )
+
+    path = processes.folder / "r1.conf"
+    path.write_text(path.read_text().replace("mode = observe", "mode = recommend"))
+    process.send_signal(signal.SIGHUP)
+    processes.until(lambda: processes.states(plan_id) == ["done"], "the move is done")
+
+    assert process.poll() is None
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_the_database_away_ends_nothing(processes, mariadb):
+    server = processes.emulator.add_server("c1", held=True)
+    plan_id = processes.store(move(server, "c2"))
+    process = processes.start("r1")
+    processes.until(
+        lambda: processes.states(plan_id) == ["running"], "the move is running"
+    )
+
+    mariadb.stop()
+    processes.until(lambda: "Waiting: the database" in processes.log("r1"), "r1 notices")
+    server.held = False
+    mariadb.start()
+    processes.until(lambda: processes.states(plan_id) == ["done"], "the move is done")
+
+    assert process.poll() is None
+    assert processes.emulator.posts == [server.uuid]
+    assert "Traceback" not in processes.log("r1")
