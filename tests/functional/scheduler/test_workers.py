@@ -45,6 +45,15 @@ def board_sharing(shared_mb):
     return scoreboard.encode(board(hosts=hosts, rows={ROW: {"m0": shared_mb}}))
 
 
+# What nova-scheduler does where its concurrency_backend is eventlet.
+GREEN = """
+import eventlet
+eventlet.monkey_patch()
+from tests.functional.scheduler import workers
+workers.main(green=True)
+"""
+
+
 class Controller:
     """Answers with a board that a test may change."""
 
@@ -83,16 +92,12 @@ class Controller:
 class Scheduler:
     """The process of ``workers.py`` and what it said."""
 
-    def __init__(self, config):
+    def __init__(self, config, program):
         self._child = subprocess.Popen(
             [
-                sys.executable,
-                "-W",
-                "ignore",
-                "-m",
-                "tests.functional.scheduler.workers",
-                "--config-file",
-                str(config),
+                *(sys.executable, "-W", "ignore"),
+                *program,
+                *("--config-file", str(config)),
             ],
             cwd=ROOT,
             stdin=subprocess.PIPE,
@@ -137,10 +142,22 @@ def controller(transport_url):
 
 
 @pytest.fixture
-def nova_scheduler(transport_url, tmp_path):
+def nova_conf(transport_url, tmp_path):
     config = tmp_path / "nova.conf"
     config.write_text(NOVA_CONF.format(url=transport_url))
-    process = Scheduler(config)
+    return config
+
+
+@pytest.fixture
+def nova_scheduler(nova_conf):
+    process = Scheduler(nova_conf, ["-m", "tests.functional.scheduler.workers"])
+    yield process
+    process.end()
+
+
+@pytest.fixture
+def green_scheduler(nova_conf):
+    process = Scheduler(nova_conf, ["-c", GREEN])
     yield process
     process.end()
 
@@ -194,6 +211,14 @@ def test_workers_outlive_a_restart_of_the_broker(rabbitmq, controller, nova_sche
     rabbitmq.start()
     controller.data = board_sharing(400.0)
     nova_scheduler.wait_for(pid=worker, event="weights", m0=4.0)
+
+
+def test_workers_of_eventlet_fetch_boards_too(controller, green_scheduler):
+    assert green_scheduler.wait_for(event="master")["threads"] == 1
+    worker = green_scheduler.fork()
+    green_scheduler.wait_for(pid=worker, event="weights", m0=1.0)
+    controller.data = board_sharing(200.0)
+    green_scheduler.wait_for(pid=worker, event="weights", m0=2.0)
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@
 Called with nova.conf's path. Reads commands from standard input: ``fork`` makes
 another worker, ``end`` ends all. Every line that it writes is one JSON object.
 A worker writes a line whenever what it weighs has changed, and its first one
-when it has a board without having weighed anything.
+when it has a board without having weighed anything. Green workers, as eventlet
+makes them, cannot have one before.
 """
 
 import json
@@ -27,9 +28,11 @@ def say(**facts):
     os.write(1, (json.dumps({"pid": os.getpid(), **facts}) + "\n").encode())
 
 
-def work(weigher):
+def work(weigher, green):
     boards = weigher._boards
     while boards._held is None:
+        if green:
+            boards.current()
         time.sleep(0.05)
     threads = [thread.name for thread in threading.enumerate()]
     say(event="board", threads=threads.count("membuddies-board"))
@@ -45,7 +48,7 @@ def work(weigher):
         time.sleep(0.05)
 
 
-def main():
+def main(green=False):
     nova.conf.CONF(sys.argv[1:], project="nova", default_config_files=[])
     classes = weights.HostWeightHandler().get_matching_classes(CLASSES)
     (weigher,) = (each() for each in classes)
@@ -58,7 +61,7 @@ def main():
             break
         pid = os.fork()
         if not pid:
-            work(weigher)
+            work(weigher, green)
         workers.append(pid)
         say(event="forked", worker=pid, threads=threading.active_count())
     for pid in workers:

@@ -192,7 +192,7 @@ def test_a_host_may_gain_and_lose_guests_while_it_is_weighed(weigher, boards, ca
             host.instances[uuids[number - 50]] = stub
             host.instances.pop(uuids[number])
             changed.set()
-            if done.is_set():
+            if done.wait(1e-4):
                 return
 
     thread = threading.Thread(target=change)
