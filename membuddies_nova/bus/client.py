@@ -105,8 +105,10 @@ class BusClient:
         return answer
 
     def close(self) -> None:
-        """Close the connections. A later question opens them again."""
-        self._transport.cleanup()
+        """Close the connections; for the end of the client's use."""
+        # A call that hangs holds a lock that cleanup would wait for.
+        if self._caller is None or not self._caller.is_alive():
+            self._transport.cleanup()
 
     def _ask(self, method: str, message: Json) -> object:
         """One RPC, with an end.
