@@ -48,14 +48,14 @@ _NO_SUCH_TABLE = 1146
 
 
 class DatabaseUnavailableError(exceptions.MembuddiesError):
-    """The database does not answer; what was being written may be lost.
+    """The server or the file is away, locked, full or not to be written.
 
     :ivar url: without its password
     """
 
     def __init__(self, url: str, problem: object) -> None:
         super().__init__(
-            f"the database {url} does not answer ({problem}); see [database] "
+            f"the database {url} cannot be used now ({problem}); see [database] "
             f"connection, and whether the server runs"
         )
         self.url = url
@@ -98,10 +98,11 @@ class Database:
         try:
             url = sqlalchemy.make_url(settings["connection"])
             self._backend = url.get_backend_name()
-        except sqlalchemy.exc.ArgumentError:
+            url.get_dialect().import_dbapi()
+        except (sqlalchemy.exc.ArgumentError, ImportError) as error:
             raise exceptions.ConfigurationError(
-                "[database] connection is no SQLAlchemy URL such as "
-                "mysql+pymysql://USER:PASSWORD@HOST/membuddies"
+                f"[database] connection is no usable URL ({error}); it is such as "
+                f"mysql+pymysql://USER:PASSWORD@HOST/membuddies"
             ) from None
         self.url = url.set(query={}).render_as_string(hide_password=True)
         for name, value in _URL_DEFAULTS.get(self._backend, {}).items():
@@ -119,7 +120,7 @@ class Database:
         :raises DatabaseUnavailableError: if the server does not answer
         :raises SchemaError: if a table is missing
         """
-        with self._translated(), self._facade.reader.using(_Context()) as session:
+        with self._errors(), self._facade.reader.using(_Context()) as session:
             yield session
 
     @contextlib.contextmanager
@@ -132,8 +133,7 @@ class Database:
             went away during the commit, all or nothing is written
         :raises SchemaError: if a table is missing
         """
-        with self._translated(), self._facade.writer.using(_Context()) as session:
-            session.connection(execution_options=_WRITER_OPTIONS.get(self._backend, {}))
+        with self._errors(), self._writer() as session:
             yield session
 
     def write(self, function: Callable[[Session], _Result]) -> _Result:
@@ -142,43 +142,63 @@ class Database:
         A function of which two may run at once belongs in here: the database
         ends one of two transactions that wait for each other.
 
-        :raises DatabaseUnavailableError: as ``writer``, without another try
+        :raises DatabaseUnavailableError: as ``writer``, without another try; or
+            if all tries ended in a deadlock
         """
 
         @oslo_db_api.wrap_db_retry(
             max_retries=_DEADLOCK_RETRIES, retry_interval=0.05, retry_on_deadlock=True
         )
         def attempt() -> _Result:
-            with self.writer() as session:
+            with self._writer() as session:
                 return function(session)
 
-        return attempt()
+        with self._errors():
+            return attempt()
 
-    def engine(self) -> sqlalchemy.Engine:
-        """The pool of connections, for the migrations."""
-        with self._translated():
-            return self._facade.writer.get_engine()
+    @contextlib.contextmanager
+    def connection(self) -> Iterator[sqlalchemy.Connection]:
+        """A bare connection, in no transaction yet, for the migrations.
+
+        :raises DatabaseUnavailableError: if the server does not answer
+        """
+        with self._errors():
+            engine = self._facade.writer.get_engine()
+            with engine.connect() as connection:
+                yield connection
 
     def close(self) -> None:
         """Close the connections that nobody uses; it may be used again."""
         self._facade.dispose_pool()
 
     @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
+    def _writer(self) -> Iterator[Session]:
+        options = _WRITER_OPTIONS.get(self._backend, {})
+        with self._facade.writer.using(_Context()) as session:
+            session.connection(execution_options=options)
+            yield session
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Say in one line what an operator can do something about."""
         try:
             yield
+        except oslo_db_exception.DBNonExistentTable as error:
+            raise SchemaError(self.url, _cause(error.inner_exception)) from error
         except (
             oslo_db_exception.DBConnectionError,
             oslo_db_exception.DBNonExistentDatabase,
+            oslo_db_exception.DBDeadlock,
         ) as error:
+            cause = _cause(error.inner_exception)
+            raise DatabaseUnavailableError(self.url, cause) from error
+        except sqlalchemy.exc.OperationalError as error:
             raise DatabaseUnavailableError(self.url, _cause(error)) from error
-        except oslo_db_exception.DBNonExistentTable as error:
-            raise SchemaError(self.url, _cause(error)) from error
         except sqlalchemy.exc.ProgrammingError as error:
             # oslo.db knows the words of other servers, not MariaDB's.
             if error.orig is None or error.orig.args[:1] != (_NO_SUCH_TABLE,):
                 raise
-            raise SchemaError(self.url, error.orig.args[-1]) from error
+            raise SchemaError(self.url, _cause(error)) from error
 
 
 def register_options(conf: cfg.ConfigOpts) -> None:
@@ -196,17 +216,23 @@ def _begin_as_asked(engine: sqlalchemy.Engine) -> None:
     if engine.dialect.name != "sqlite":
         return
 
-    @event.listens_for(engine, "begin", insert=True)
-    def begin(connection: sqlalchemy.Connection) -> None:
-        statement = connection.get_execution_options().get(_SQLITE_BEGIN)
-        if statement is not None and "in_transaction" not in connection.info:
-            connection.exec_driver_sql(statement)
-            # oslo.db's own listener would send a plain BEGIN.
-            connection.info["in_transaction"] = True
+    @event.listens_for(engine, "before_cursor_execute", retval=True)
+    def replace_begin(
+        connection: sqlalchemy.Connection,
+        _cursor: object,
+        statement: str,
+        parameters: object,
+        *_others: object,
+    ) -> tuple[str, object]:
+        # oslo.db sends it itself, as the driver would begin too late.
+        if statement == "BEGIN":
+            options = connection.get_execution_options()
+            statement = options.get(_SQLITE_BEGIN, statement)
+        return statement, parameters
 
 
-def _cause(error: oslo_db_exception.DBError) -> str:
+def _cause(error: object) -> str:
     """The driver's own words, without the statement that failed."""
-    inner = getattr(error.inner_exception, "orig", None) or error.inner_exception
-    words = inner.args[-1] if inner is not None and inner.args else inner
-    return str(words).splitlines()[0]
+    words = getattr(error, "orig", None) or error
+    args = getattr(words, "args", ())
+    return str(args[-1] if args else words).splitlines()[0]

@@ -17,10 +17,18 @@ import sqlalchemy
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
+from membuddies_nova import exceptions
 from membuddies_nova.db import inventory, models, rows
 from membuddies_nova.facts import GuestFacts, Number
 
-SEQUENCE = "fingerprints"
+MAX_BODY_BYTES = 2**23 - 4096
+"""A larger body is refused: PyMySQL sends it as hexadecimal digits, which with the
+statement around them must fit the 16 MiB that MariaDB takes by default."""
+
+MAX_HELD_A_HOST = 1000
+"""Held fingerprints of one host at most, whatever its agent sends."""
+
+_SEQUENCE = "fingerprints"
 
 _ROW = models.Fingerprint
 
@@ -85,14 +93,19 @@ def store(
     controllers may store the same guest at once.
 
     :return: ``ELSEWHERE`` if Nova does not see the guest on that host
+    :raises FingerprintError: for a body that is too large
     """
-    outcome = _outcome(session, guest, host, number, digest)
+    require_size(body)
+    outcome, _ = _judge(session, guest, host, number, digest)
+    if outcome is StoreOutcome.STORED:
+        # From here to the commit no other fingerprint is stored, anywhere, so the
+        # second judgement is final. Only a number may still rise, by _renew.
+        sequence = _next_sequence(session)
+        outcome, known = _judge(session, guest, host, number, digest)
     if outcome is StoreOutcome.UNCHANGED:
         _renew(session, guest, host, number, digest, scanned_at)
     if outcome is not StoreOutcome.STORED:
         return outcome
-    # From here to the commit no other fingerprint is stored, anywhere, so what
-    # is read now stays true. Numbers alone can still rise, by _renew.
     values = {
         "host": host,
         "started": number.started,
@@ -100,19 +113,17 @@ def store(
         "digest": digest,
         "scanned_at": scanned_at,
         "stored_at": now,
-        "sequence": next_sequence(session),
+        "sequence": sequence,
         "body_bytes": len(body),
         "body": body,
     }
-    outcome = _outcome(session, guest, host, number, digest)
-    if outcome is not StoreOutcome.STORED:
-        return outcome
+    if not known:
+        session.execute(sqlalchemy.insert(_ROW).values(guest=guest, **values))
+        return StoreOutcome.STORED
     replaces = or_(_ROW.host != host, _before(number))
     statement = update(_ROW).where(_ROW.guest == guest, replaces).values(**values)
-    insert = sqlalchemy.insert(_ROW).values(guest=guest, **values)
-    if rows.changed(session, statement) or rows.insert_if_absent(session, insert):
-        return StoreOutcome.STORED
-    return StoreOutcome.OLDER
+    replaced = rows.changed(session, statement) > 0
+    return StoreOutcome.STORED if replaced else StoreOutcome.OLDER
 
 
 def confirm(
@@ -146,7 +157,8 @@ def wanted(session: Session, host: str, guests: Iterable[GuestFacts]) -> list[st
     """Of a report's guests those whose fingerprint is to be sent, in its order.
 
     These are the guests that Nova sees on the host, or does not know yet, whose
-    digest differs from what is stored or held from that host.
+    digest differs from what is stored or held from that host. Of those that Nova
+    does not know none is wanted while the host has its fill of held ones.
     """
     reported = {facts.uuid: facts.digest for facts in guests if facts.digest}
     if not reported:
@@ -169,11 +181,20 @@ def wanted(session: Session, host: str, guests: Iterable[GuestFacts]) -> list[st
                 )
             )
         )
+    unknown: str | None = host
+    if len(placed) < len(reported) and held_count(session, host) >= MAX_HELD_A_HOST:
+        unknown = None
     return [
         guest
         for guest, digest in reported.items()
-        if placed.get(guest, host) == host and (guest, digest) not in have
+        if placed.get(guest, unknown) == host and (guest, digest) not in have
     ]
+
+
+def held_count(session: Session, host: str) -> int:
+    """How many fingerprints of a host are held, see :mod:`.held`."""
+    held = select(sqlalchemy.func.count()).select_from(models.HeldFingerprint)
+    return session.scalars(held.where(models.HeldFingerprint.host == host)).one()
 
 
 def summaries(session: Session) -> list[FingerprintSummary]:
@@ -233,7 +254,7 @@ def changed_since(session: Session, sequence: int) -> list[StoredFingerprint]:
 def newest_sequence(session: Session) -> int:
     """The highest sequence so far, 0 if nothing was ever stored."""
     return session.scalars(
-        select(models.Sequence.value).where(models.Sequence.name == SEQUENCE)
+        select(models.Sequence.value).where(models.Sequence.name == _SEQUENCE)
     ).one()
 
 
@@ -243,37 +264,46 @@ def bodies(session: Session, guests: Collection[str]) -> dict[str, bytes]:
     return {row.guest: row.body for row in found}
 
 
-def next_sequence(session: Session) -> int:
+def require_size(body: bytes) -> None:
+    """Refuse what the database would not take.
+
+    :raises FingerprintError: for a body that is too large
+    """
+    if len(body) > MAX_BODY_BYTES:
+        raise exceptions.FingerprintError(
+            f"a fingerprint of {len(body)} bytes is not stored, only up to "
+            f"{MAX_BODY_BYTES}"
+        )
+
+
+def _next_sequence(session: Session) -> int:
     """Raise the sequence; other writers wait for this transaction's end."""
     rows.changed(
         session,
         update(models.Sequence)
-        .where(models.Sequence.name == SEQUENCE)
+        .where(models.Sequence.name == _SEQUENCE)
         .values(value=models.Sequence.value + 1),
     )
     return newest_sequence(session)
 
 
-def _outcome(
+def _judge(
     session: Session, guest: str, host: str, number: Number, digest: str
-) -> StoreOutcome:
-    """What storing would come to by what others have committed."""
-    if inventory.host_of(session, guest) != host:
-        return StoreOutcome.ELSEWHERE
+) -> tuple[StoreOutcome, bool]:
+    """What storing comes to by what is committed, and whether there is a row."""
     known = session.execute(
         select(_ROW.host, _ROW.started, _ROW.counter, _ROW.digest).where(
             _ROW.guest == guest
         )
     ).one_or_none()
+    if inventory.host_of(session, guest) != host:
+        return StoreOutcome.ELSEWHERE, known is not None
     if known is None or known.host != host:
-        return StoreOutcome.STORED
-    if number < Number(known.started, known.counter):
-        return StoreOutcome.OLDER
-    if digest == known.digest:
-        return StoreOutcome.UNCHANGED
-    if number == Number(known.started, known.counter):
-        return StoreOutcome.OLDER
-    return StoreOutcome.STORED
+        return StoreOutcome.STORED, known is not None
+    newest = Number(known.started, known.counter)
+    if number >= newest and digest == known.digest:
+        return StoreOutcome.UNCHANGED, True
+    return (StoreOutcome.STORED if number > newest else StoreOutcome.OLDER), True
 
 
 def _renew(

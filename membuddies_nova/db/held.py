@@ -11,14 +11,11 @@ import enum
 from collections.abc import Sequence
 
 import sqlalchemy
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from membuddies_nova.db import fingerprints, models, rows
 from membuddies_nova.facts import Number
-
-MAX_A_HOST = 1000
-"""Held fingerprints of one host at most, whatever its agent sends."""
 
 _ROW = models.HeldFingerprint
 
@@ -69,7 +66,9 @@ def hold(
     called in :meth:`~membuddies_nova.db.api.Database.write`.
 
     :return: ``FULL`` if the host has too many held already
+    :raises FingerprintError: for a body that is too large
     """
+    fingerprints.require_size(body)
     values = {
         "started": number.started,
         "counter": number.counter,
@@ -98,10 +97,7 @@ def hold(
             .values(**values),
         )
         return HoldOutcome.HELD if replaced else HoldOutcome.OLDER
-    held = session.scalar(
-        select(func.count()).select_from(_ROW).where(_ROW.host == host)
-    )
-    if (held or 0) >= MAX_A_HOST:
+    if fingerprints.held_count(session, host) >= fingerprints.MAX_HELD_A_HOST:
         return HoldOutcome.FULL
     inserted = rows.insert_if_absent(
         session,

@@ -20,11 +20,11 @@ from sqlalchemy import (
     String,
     Text,
 )
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-MAX_BODY_BYTES = 2**24 - 1
-"""A MEDIUMBLOB; without a length MariaDB would cut at 64 KiB."""
-
+# MariaDB's BLOB ends at 64 KiB, its MEDIUMBLOB at 16 MiB.
+_BODY = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql")
 _UUID = String(36)
 _NAME = String(255)
 _WORD = String(32)
@@ -113,7 +113,7 @@ class Fingerprint(Base):
     stored_at: Mapped[float]
     sequence: Mapped[int]
     body_bytes: Mapped[int]
-    body: Mapped[bytes] = mapped_column(LargeBinary(MAX_BODY_BYTES))
+    body: Mapped[bytes] = mapped_column(_BODY)
 
 
 class HeldFingerprint(Base):
@@ -129,7 +129,7 @@ class HeldFingerprint(Base):
     digest: Mapped[str] = mapped_column(_WORD)
     scanned_at: Mapped[float]
     held_at: Mapped[float]
-    body: Mapped[bytes] = mapped_column(LargeBinary(MAX_BODY_BYTES))
+    body: Mapped[bytes] = mapped_column(_BODY)
 
 
 class Report(Base):

@@ -18,17 +18,15 @@ def upgrade(database: Database) -> None:
 
     :raises DatabaseUnavailableError: if the server does not answer
     """
-    engine = database.engine()
-    if engine.dialect.name == "sqlite":
-        # Kept in the file: readers and one writer do not wait for each other.
-        with engine.connect() as connection:
-            connection.connection.driver_connection.execute(  # type: ignore[union-attr]
-                "PRAGMA journal_mode=WAL"
-            )
-    with engine.begin() as connection:
-        settings = _settings()
-        settings.attributes["connection"] = connection
-        command.upgrade(settings, "head")
+    with database.connection() as connection:
+        if connection.dialect.name == "sqlite":
+            # Kept in the file: readers and one writer do not wait for each other.
+            driver = connection.connection.driver_connection
+            driver.execute("PRAGMA journal_mode=WAL")  # type: ignore[union-attr]
+        with connection.begin():
+            settings = _settings()
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, "head")
 
 
 def version(database: Database) -> str | None:

@@ -151,7 +151,7 @@ class MariaDB(Server):
             "--max-connections=200",
             "--innodb-buffer-pool-size=128M",
             # A crash of the machine may cost the data, a killed server does not.
-            "--innodb-flush-log-at-trx-commit=0",
+            "--innodb-flush-log-at-trx-commit=2",
             "--innodb-flush-method=nosync",
         ]
         log = self.directory / "mariadb.log"

@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0001"
 down_revision = None
@@ -14,6 +15,7 @@ OPTIONS: dict[str, Any] = {
     "mysql_charset": "utf8mb4",
     "mysql_collate": "utf8mb4_bin",
 }
+BODY = sa.LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql")
 
 
 def upgrade() -> None:
@@ -28,7 +30,7 @@ def upgrade() -> None:
         sa.Column("stored_at", sa.Double(), nullable=False),
         sa.Column("sequence", sa.BigInteger(), nullable=False),
         sa.Column("body_bytes", sa.BigInteger(), nullable=False),
-        sa.Column("body", sa.LargeBinary(length=16777215), nullable=False),
+        sa.Column("body", BODY, nullable=False),
         sa.PrimaryKeyConstraint("guest"),
         **OPTIONS,
     )
@@ -53,7 +55,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.String(length=32), nullable=False),
         sa.Column("scanned_at", sa.Double(), nullable=False),
         sa.Column("held_at", sa.Double(), nullable=False),
-        sa.Column("body", sa.LargeBinary(length=16777215), nullable=False),
+        sa.Column("body", BODY, nullable=False),
         sa.PrimaryKeyConstraint("guest", "host"),
         **OPTIONS,
     )
