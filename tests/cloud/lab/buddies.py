@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory Buddies on a lab, installed as an operator would.
+
+An agent on each compute host, controllers and rebalancers on the control plane,
+the weigher in nova-scheduler's configuration. The periods are short, so that a test
+or a reader of the demo need not wait for minutes; everything else is the default.
+"""
+
+import json
+import secrets
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import configuration
+from .cloud import Cloud
+from .errors import LabError
+from .layout import HOSTS, database_url, transport_url, venv_program
+
+REFRESH_SECONDS = 2
+"""Between two reports, inventories, boards and plans."""
+
+WEIGHER = "membuddies_nova.scheduler.weigher.SharingWeigher"
+
+_Sections = dict[str, dict[str, object]]
+
+
+@dataclass(frozen=True)
+class Buddies:
+    """Our services on one lab.
+
+    :ivar options: added to everybody's membuddies.conf, section by section
+    """
+
+    cloud: Cloud
+    options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def up(self, mode: str = "recommend", scheduler_workers: int = 1) -> None:
+        """Install everything and start it; the cloud must be up.
+
+        :param mode: the rebalancer's
+        """
+        self.write_configuration()
+        self.cloud.run([*self._command("membuddies-manage"), "db", "upgrade"])
+        self.start_controller()
+        for place in HOSTS:
+            self.start_agent(place.key)
+        self.start_rebalancer(mode)
+        self.configure_scheduler(workers=scheduler_workers)
+
+    def down(self) -> None:
+        """Stop our services and give nova-scheduler its own weighers back."""
+        for name in self.cloud.services():
+            if name.startswith("membuddies-"):
+                self.cloud.stop_service(name)
+        self.cloud.configure_scheduler()
+        tables = self.cloud.query(
+            "SELECT table_name FROM information_schema.tables "
+            "WHERE table_schema = 'membuddies'"
+        )
+        names = ", ".join(f"membuddies.{row[0]}" for row in tables)
+        if names:
+            self.cloud.query(f"SET FOREIGN_KEY_CHECKS = 0; DROP TABLE {names}")
+
+    # Parts -------------------------------------------------------------------
+
+    def start_controller(self, name: str = "ctl") -> None:
+        """Start a controller; each needs a name of its own."""
+        self._start("controller", name, {"controller": {"host": name}}, "ctl")
+
+    def start_rebalancer(
+        self, mode: str = "recommend", name: str = "ctl", **options: object
+    ) -> None:
+        """Start a rebalancer.
+
+        :param options: of the group ``[rebalancer]``
+        """
+        rebalancer = {"mode": mode, "host": name, **options}
+        self._start("rebalancer", name, {"rebalancer": rebalancer}, "ctl")
+
+    def start_agent(self, key: str) -> None:
+        """Start the agent of a machine (``c1``, ``c2``, ``c3``)."""
+        place = next(place for place in HOSTS if place.key == key)
+        self._start("agent", key, {"agent": {"host": place.service_host}}, key)
+
+    def configure_scheduler(
+        self, workers: int = 1, multiplier: float | None = None, extra: str = ""
+    ) -> None:
+        """Start nova-scheduler again with our weigher behind all of Nova's."""
+        membuddies: dict[str, object] = {
+            "transport_url": transport_url("membuddies", "membuddies"),
+            "board_refresh_seconds": REFRESH_SECONDS,
+        }
+        if multiplier is not None:
+            membuddies["sharing_weight_multiplier"] = multiplier
+        sections: _Sections = {
+            # Its debug log shows each request's weights.
+            "DEFAULT": {"debug": "true"},
+            "filter_scheduler": {
+                "weight_classes": f"nova.scheduler.weights.all_weighers,{WEIGHER}"
+            },
+            "membuddies": membuddies,
+        }
+        text = configuration.render(sections)
+        self.cloud.configure_scheduler(workers, text + extra)
+
+    # What an operator does ---------------------------------------------------
+
+    def run(
+        self, *arguments: str, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``membuddies`` on the control plane."""
+        command = [*self._command("membuddies"), *arguments]
+        return self.cloud.run(command, check=check)
+
+    def json(self, *arguments: str) -> Any:
+        """What a ``membuddies`` command prints with ``-f json``."""
+        return json.loads(self.run(*arguments, "-f", "json").stdout)
+
+    def command_line(self, command: str = "membuddies") -> str:
+        """How to run one of our commands by hand."""
+        line = " ".join(self._command(command))
+        return f"{self.cloud.enter_script} {line}"
+
+    def wait(
+        self, done: Callable[[], Any], complaint: str, timeout_seconds: float = 120
+    ) -> Any:
+        """Wait until something is true, and return it.
+
+        :raises LabError: it did not become true in time
+        """
+        deadline = time.monotonic() + timeout_seconds
+        while not (found := done()):
+            if time.monotonic() > deadline:
+                raise LabError(f"{complaint} after {timeout_seconds:.0f} s")
+            time.sleep(0.5)
+        return found
+
+    # Configuration -----------------------------------------------------------
+
+    def write_configuration(self) -> None:
+        """Write the configuration that all our services share, and the key."""
+        cloud = self.cloud
+        sections: _Sections = {
+            "DEFAULT": {"debug": "true"},
+            "membuddies": {"transport_url": transport_url("membuddies", "membuddies")},
+            "database": {"connection": database_url("membuddies", "membuddies")},
+            "inventory": {
+                **cloud.auth_options("reader"),
+                "period_seconds": REFRESH_SECONDS,
+            },
+            "rebalancer": {
+                **cloud.auth_options("mover"),
+                "period_seconds": 5 * REFRESH_SECONDS,
+                "poll_seconds": 0.5,
+            },
+            "agent": {
+                "key_file": self._key_file,
+                "report_period_seconds": REFRESH_SECONDS,
+                "scan_interval_seconds": 5 * REFRESH_SECONDS,
+            },
+        }
+        for name, options in self.options.items():
+            sections.setdefault(name, {}).update(options)
+        configuration.write(self.config_file, configuration.render(sections))
+        if not self._key_file.exists():
+            self._key_file.touch(mode=0o600)
+            self._key_file.write_text(secrets.token_hex(32))
+
+    @property
+    def config_file(self) -> Path:
+        """The configuration file that all our services and commands read."""
+        return self.cloud.layout.config / "membuddies" / "membuddies.conf"
+
+    @property
+    def _key_file(self) -> Path:
+        return self.config_file.with_name("seal.key")
+
+    def _start(self, part: str, name: str, own: _Sections, where: str) -> None:
+        file = self.config_file.with_name(f"{part}-{name}.conf")
+        configuration.write(file, configuration.render(own))
+        command = [*self._command(f"membuddies-{part}"), "--config-file", str(file)]
+        self.cloud.start_service(f"membuddies-{part}-{name}", command, where)
+
+    def _command(self, program: str) -> list[str]:
+        return [venv_program(program), "--config-file", str(self.config_file)]
