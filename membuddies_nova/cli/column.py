@@ -14,7 +14,16 @@ from membuddies_nova.fingerprint.page import PAGE_SIZE
 
 
 class Maybe(FormattableColumn[Any]):
-    """A value that may be missing: a dash for people, null for programs."""
+    """A value that may be missing: a dash for people, null for programs.
+
+    Sorted before all that are there.
+    """
+
+    def __lt__(self, other: object) -> bool:
+        assert isinstance(other, Maybe)
+        if self._value is None or other._value is None:
+            return self._value is None and other._value is not None
+        return bool(self._value < other._value)
 
     def human_readable(self) -> str:
         return "-" if self._value is None else str(self._value)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from membuddies_nova import exceptions
 from membuddies_nova.cli import argument, column
+from membuddies_nova.cli.help_text import WrittenHelp
 from membuddies_nova.cli.known_cloud import KnownCloud
 from membuddies_nova.cli.sizes import MB_COLUMNS, PAGES_COLUMNS, Sizes
 from membuddies_nova.cluster import Guest, Scope
@@ -19,7 +20,7 @@ from membuddies_nova.model.sharing import SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
 
 
-class GuestList(Lister):
+class GuestList(WrittenHelp, Lister):
     """List guests: what is in their memory, and what they share on their host.
 
     inter_shared_mb is what a guest's unique pages have in common with the other
@@ -68,7 +69,7 @@ class GuestList(Lister):
         return tuple(columns), rows
 
 
-class GuestShow(ShowOne):
+class GuestShow(WrittenHelp, ShowOne):
     """Show one guest: its memory, its fingerprint, and its kin.
 
     kin are the guests of the whole cloud that it shares most pages with; --scope

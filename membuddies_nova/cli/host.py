@@ -10,13 +10,14 @@ from cliff.lister import Lister
 from sqlalchemy.orm import Session
 
 from membuddies_nova.cli import column
+from membuddies_nova.cli.help_text import WrittenHelp
 from membuddies_nova.cli.known_cloud import KnownCloud
 from membuddies_nova.cli.sizes import MB_COLUMNS, PAGES_COLUMNS, Sizes
 from membuddies_nova.db.inventory import REPORT_AGE_LIMIT_SECONDS
 from membuddies_nova.facts import KsmFacts
 
 
-class HostList(Lister):
+class HostList(WrittenHelp, Lister):
     """List hosts: what is in their memory, and what KSM merges now.
 
     unique_mb is what the guests need after perfect merging. zero_mb and

@@ -11,12 +11,13 @@ from cliff.show import ShowOne
 
 from membuddies_nova.cli.app import App, run
 from membuddies_nova.cli.argument import positive_number
+from membuddies_nova.cli.help_text import WrittenHelp
 from membuddies_nova.db import purge, schema
 
 _DAY_SECONDS = 86_400
 
 
-class Upgrade(Command):
+class Upgrade(WrittenHelp, Command):
     """Create the tables, or change them to what this release expects.
 
     Run it before the first start and after each upgrade. Running it again does
@@ -38,7 +39,7 @@ class Upgrade(Command):
         )
 
 
-class Version(ShowOne):
+class Version(WrittenHelp, ShowOne):
     """Show the revision that the tables are at, and the one this release expects.
 
     Example:
@@ -55,7 +56,7 @@ class Version(ShowOne):
         )
 
 
-class Purge(ShowOne):
+class Purge(WrittenHelp, ShowOne):
     """Remove ended plans, and what is kept of guests and hosts that are gone.
 
     Shows how many rows of each kind were removed. Nothing is removed of a guest or

@@ -17,13 +17,14 @@ from sqlalchemy.orm import Session
 
 from membuddies_nova import exceptions
 from membuddies_nova.cli import argument, column
+from membuddies_nova.cli.help_text import WrittenHelp
 from membuddies_nova.cli.plan import rendered_plan
 from membuddies_nova.cli.report import ReportCommand, aligned
 from membuddies_nova.db import inventory, plans
 from membuddies_nova.db.plans import PlanRecord
 
 
-class PlanList(Lister):
+class PlanList(WrittenHelp, Lister):
     """List the plans that the rebalancer made, the newest first.
 
     state is observed (it only shows what would be done), proposed (it waits for
@@ -143,7 +144,7 @@ class PlanShow(ReportCommand):
         return "\n\n".join(parts)
 
 
-class PlanApprove(Command):
+class PlanApprove(WrittenHelp, Command):
     """Let the rebalancer run a proposed plan.
 
     Each move is checked again against Nova before it starts. Plans expire.
@@ -170,7 +171,7 @@ class PlanApprove(Command):
         self.app.stdout.write(f"Plan {parsed_args.id} is approved.\n")
 
 
-class PlanCancel(Command):
+class PlanCancel(WrittenHelp, Command):
     """End a plan: none of its moves starts any more.
 
     Migrations under way go on to their end, unless --abort asks Nova to abort them.

@@ -7,10 +7,11 @@ import time
 
 from cliff.command import Command
 
+from membuddies_nova.cli.help_text import WrittenHelp
 from membuddies_nova.db import switches
 
 
-class Pause(Command):
+class Pause(WrittenHelp, Command):
     """Let no move start until `membuddies resume`.
 
     Migrations under way go on to their end. Plans are still computed.
@@ -35,7 +36,7 @@ class Pause(Command):
         self.app.stdout.write("Paused: no move starts.\n")
 
 
-class Resume(Command):
+class Resume(WrittenHelp, Command):
     """Let moves start again.
 
     Example:

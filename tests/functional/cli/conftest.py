@@ -1,37 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
 """A database of the test's own, and the commands of an operator beside it."""
 
+import contextlib
+import dataclasses
+import io
 import json
+import logging
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from membuddies_nova.cli import app, manage, upgrade_check
 from membuddies_nova.db import schema
 from membuddies_nova.db.api import Database
 from tests.functional.cli import known_cloud
 
+PROGRAMS = {
+    "membuddies": app.main,
+    "membuddies-manage": manage.main,
+    "membuddies-status": upgrade_check.main,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Done:
+    """What a command left behind."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
 
 class Shell:
-    """Runs the installed commands with one configuration file."""
+    """Runs commands with one configuration file.
+
+    Most by the entry point's function, because starting a process for each takes
+    most of a second; :meth:`process` runs the installed program.
+    """
 
     def __init__(self, config_file: Path) -> None:
         self.config_file = config_file
 
-    def run(
-        self, *arguments: object, program: str = "membuddies"
-    ) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: object, program: str = "membuddies") -> Done:
+        out, err = io.StringIO(), io.StringIO()
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(err),
+            _root_logger_kept(),
+        ):
+            try:
+                status = PROGRAMS[program](self._argv(arguments))
+            except SystemExit as end:
+                status = int(end.code or 0)
+        return Done(status, out.getvalue(), err.getvalue())
+
+    def process(self, *arguments: object, program: str = "membuddies") -> Done:
         path = Path(sys.executable).with_name(program)
-        return subprocess.run(
-            [path, "--config-file", self.config_file, *map(str, arguments)],
+        done = subprocess.run(
+            [path, *self._argv(arguments)],
             capture_output=True,
             text=True,
             timeout=120,
             check=False,
         )
+        return Done(done.returncode, done.stdout, done.stderr)
 
     def json(self, *arguments: object, program: str = "membuddies") -> Any:
         """What a command prints; it must succeed and say nothing else."""
@@ -43,10 +80,27 @@ class Shell:
         self, *arguments: object, status: int = 1, program: str = "membuddies"
     ) -> str:
         """The one line with which a command fails."""
-        done = self.run(*arguments, program=program)
-        assert (done.returncode, done.stdout) == (status, ""), done.stderr
-        [line] = done.stderr.splitlines()
-        return line
+        return one_line(self.run(*arguments, program=program), status)
+
+    def _argv(self, arguments: tuple[object, ...]) -> list[str]:
+        return ["--config-file", str(self.config_file), *map(str, arguments)]
+
+
+def one_line(done: Done, status: int) -> str:
+    """The line with which a command failed; it must have said nothing else."""
+    assert (done.returncode, done.stdout) == (status, ""), done.stderr
+    [line] = done.stderr.splitlines()
+    return line
+
+
+@contextlib.contextmanager
+def _root_logger_kept() -> Iterator[None]:
+    """Programs set up logging for their whole process, which here is pytest's."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def shell_of(directory: Path, url: str) -> Shell:
@@ -56,17 +110,23 @@ def shell_of(directory: Path, url: str) -> Shell:
 
 
 @pytest.fixture
-def sqlite(tmp_path):
+def sqlite_url(tmp_path):
+    return f"sqlite:///{tmp_path / 'cli.sqlite'}"
+
+
+@pytest.fixture
+def sqlite(sqlite_url):
     """An empty, migrated database."""
-    database = Database(f"sqlite:///{tmp_path / 'cli.sqlite'}")
+    database = Database(sqlite_url)
     schema.upgrade(database)
     yield database
     database.close()
 
 
 @pytest.fixture
-def shell(sqlite, tmp_path):
-    return shell_of(tmp_path, f"sqlite:///{tmp_path / 'cli.sqlite'}")
+def shell(sqlite_url, tmp_path):
+    """Its database is empty and not migrated, unless a test asks for ``sqlite``."""
+    return shell_of(tmp_path, sqlite_url)
 
 
 @pytest.fixture

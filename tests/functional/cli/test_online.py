@@ -103,6 +103,11 @@ def test_a_guest_s_kin_depend_on_the_scope(shell, filled, scope, kin):
     assert {each["name"]: each["shared_pages"] for each in guest["kin"]} == kin
 
 
+def test_guests_are_sorted_though_a_size_is_missing(shell, filled):
+    guests = shell.json("guest", "list", "--sort-column", "unique_mb")
+    assert [guest["unique_mb"] for guest in guests] == [None, 4.0, 4.0, 8.0]
+
+
 def test_a_guest_without_a_fingerprint_can_be_shown(shell, filled):
     guest = shell.json("guest", "show", LONE)
     assert (guest["unique_mb"], guest["kin"]) == (None, [])
@@ -136,7 +141,7 @@ def test_an_object_comes_in_every_format(shell, filled, format):
 
 
 @pytest.mark.parametrize("command", ["host", "guest", "plan"])
-def test_an_empty_database_gives_empty_lists(shell, command):
+def test_an_empty_database_gives_empty_lists(shell, sqlite, command):
     assert shell.json(command, "list") == []
 
 
@@ -145,7 +150,7 @@ def test_a_missing_value_is_a_dash_for_people(shell, filled):
     assert "None" not in done.stdout
 
 
-def test_status_is_one_for_an_empty_database(shell):
+def test_status_is_one_for_an_empty_database(shell, sqlite):
     done = shell.run("status", "-f", "json")
     assert (done.returncode, done.stderr) == (1, "")
     assert json.loads(done.stdout)["inventory_age_seconds"] is None
@@ -244,7 +249,7 @@ def test_a_plan_can_be_cancelled_once(shell, filled, options):
 
 
 @pytest.mark.parametrize("command", ["show", "approve", "cancel"])
-def test_a_plan_that_there_is_not_is_a_wrong_call(shell, command):
+def test_a_plan_that_there_is_not_is_a_wrong_call(shell, sqlite, command):
     line = shell.failure("plan", command, "nowhere", status=2)
     assert "'nowhere'" in line
     assert "plan list" in line
