@@ -28,11 +28,17 @@ def huge_pages():
 
 
 @pytest.fixture(scope="session")
-def libvirt():
-    """A libvirtd of our own, for all tests here."""
+def libvirt_daemon_for_all():
     # A socket's path must be short.
     with (
         tempfile.TemporaryDirectory(prefix="mb-libvirt-") as directory,
         libvirt_daemon.daemon(pathlib.Path(directory)) as daemon,
     ):
         yield daemon
+
+
+@pytest.fixture
+def libvirt(libvirt_daemon_for_all):
+    """A libvirtd of our own without guests."""
+    yield libvirt_daemon_for_all
+    libvirt_daemon_for_all.destroy_all()

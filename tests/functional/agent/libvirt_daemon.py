@@ -96,6 +96,11 @@ class Daemon:
             **options,
         )
 
+    def destroy_all(self) -> None:
+        """End every guest."""
+        for uuid in self.virsh("list", "--uuid").stdout.split():
+            self.virsh("destroy", uuid)
+
     def create(self, xml: str, *options: str) -> None:
         """Start a transient domain."""
         file = self.directory / f"{uuids.uuid4()}.xml"

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The agent as a service: its parts, wired, and one thread for each loop.
+
+The roster follows libvirt, the scanner reads guests, the reporter talks to the
+controller. None of them waits for another: a hanging libvirt stops neither
+scans nor reports, an absent controller stops no scan.
+"""
+
+import threading
+import time
+
+from oslo_config import cfg
+from oslo_log import log as logging
+
+from membuddies_agent import capabilities
+from membuddies_agent.host_facts import HostFactsReader
+from membuddies_agent.libvirt_domains import LibvirtDomains
+from membuddies_agent.reporter import Reporter
+from membuddies_agent.roster import Roster
+from membuddies_agent.scanner import Scanner
+from membuddies_agent.shelf import Shelf
+from membuddies_nova.bus.client import BusClient
+from membuddies_nova.conf import agent
+from membuddies_nova.fingerprint import seal
+
+LOG = logging.getLogger(__name__)
+
+_STOP_SECONDS = 10.0
+"""A loop that is held up elsewhere is not waited for any longer."""
+
+
+class AgentService:
+    """One compute node's agent.
+
+    :param conf: ``[agent]`` and the bus's ``[membuddies]`` are read from it
+    :raises ConfigurationError: if the key file is missing or unsafe, or the bus
+        is not configured
+    """
+
+    def __init__(self, conf: cfg.ConfigOpts) -> None:
+        agent.register(conf)
+        options = conf[agent.GROUP]
+        started = int(time.time() * 1000)
+        shelf = Shelf(started, seal.SealKey.from_file(options.key_file))
+        self._client = BusClient(conf, options.host)
+        # libvirt's event asks the roster, and the roster the reporter.
+        self._domains = LibvirtDomains(options.libvirt_uri, self._on_domain_change)
+        self._roster = Roster(self._domains.list, self._on_new_roster)
+        self._scanner = Scanner(
+            lambda: self._roster.guests or (),
+            shelf,
+            seed=options.seed,
+            interval_seconds=options.scan_interval_seconds,
+        )
+        self._reporter = Reporter(
+            self._client,
+            host=options.host,
+            started=started,
+            list_guests=lambda: self._roster.guests,
+            shelf=shelf,
+            host_facts=HostFactsReader(),
+            key_file=options.key_file,
+            period_seconds=options.report_period_seconds,
+        )
+        self._threads = [
+            threading.Thread(target=part.run, name=name, daemon=True)
+            for name, part in (
+                ("roster", self._roster),
+                ("scanner", self._scanner),
+                ("reporter", self._reporter),
+            )
+        ]
+
+    def start(self) -> None:
+        """Start the loops."""
+        missing = capabilities.missing_to_read_memory(capabilities.effective())
+        if missing:
+            LOG.warning(
+                "The agent lacks %s: guests of other users cannot be read, or "
+                "the kernel's zero page not told apart. Run it as root or add "
+                "AmbientCapabilities to its systemd unit.",
+                " and ".join(missing),
+            )
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End the loops; a scan or a call that is under way is given up."""
+        for part in (self._roster, self._scanner, self._reporter):
+            part.stop()
+        deadline = time.monotonic() + _STOP_SECONDS
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._domains.close()
+        self._client.close()
+
+    def wait(self) -> None:
+        """Return when the loops have ended."""
+        for thread in self._threads:
+            thread.join()
+
+    def reset(self) -> None:
+        """At SIGHUP: report at once, which also reads the key file again."""
+        self._roster.ask()
+
+    def _on_domain_change(self) -> None:
+        self._roster.ask()
+
+    def _on_new_roster(self) -> None:
+        self._reporter.ask()
