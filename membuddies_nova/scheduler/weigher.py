@@ -4,8 +4,8 @@
 Enable it in nova.conf on every nova-scheduler, and restart that::
 
     [filter_scheduler]
-    weight_classes = nova.scheduler.weights.all_weighers
-    weight_classes = membuddies_nova.scheduler.weigher.SharingWeigher
+    weight_classes = nova.scheduler.weights.all_weighers,
+        membuddies_nova.scheduler.weigher.SharingWeigher
 
     [membuddies]
     transport_url = rabbit://...

@@ -221,6 +221,16 @@ def test_workers_of_eventlet_fetch_boards_too(controller, green_scheduler):
     green_scheduler.wait_for(pid=worker, event="weights", m0=2.0)
 
 
+def test_a_worker_that_is_told_to_end_ends(controller, nova_scheduler):
+    worker = nova_scheduler.fork()
+    nova_scheduler.wait_for(pid=worker, event="weights", m0=1.0)
+    os.kill(worker, signal.SIGTERM)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while pathlib.Path(f"/proc/{worker}").exists():
+        assert time.monotonic() < deadline, "a thread of ours keeps it alive"
+        time.sleep(0.1)
+
+
 @pytest.fixture
 def feed(transport_url):
     conf = cfg.ConfigOpts()

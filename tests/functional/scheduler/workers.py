@@ -61,6 +61,7 @@ def main(green=False):
             break
         pid = os.fork()
         if not pid:
+            signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
             work(weigher, green)
         workers.append(pid)
         say(event="forked", worker=pid, threads=threading.active_count())

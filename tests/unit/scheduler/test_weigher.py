@@ -4,6 +4,7 @@
 import itertools
 import logging
 import math
+import textwrap
 import threading
 
 import pytest
@@ -58,13 +59,17 @@ def weigh(weighers, states, request):
     return {each.obj.host: each.weight for each in weighed}
 
 
-def test_nova_loads_it_beside_its_own_weighers(nova_conf, boards):
-    nova_conf.config(weight_classes=WEIGHERS, group="filter_scheduler")
+def test_nova_loads_it_from_the_lines_in_its_docstring(nova_conf, boards, tmp_path):
+    lines = weigher_module.__doc__.split("::\n", 1)[1].split("``sharing_", 1)[0]
+    file = tmp_path / "nova.conf"
+    file.write_text(textwrap.dedent(lines))
+    nova_conf.conf(["--config-file", str(file)])
     classes = weights.HostWeightHandler().get_matching_classes(
         nova_conf.conf.filter_scheduler.weight_classes
     )
     assert classes[-1] is SharingWeigher
     assert len(classes) == len(weights.all_weighers()) + 1
+    assert nova_conf.conf.membuddies.transport_url == "rabbit://..."
 
 
 def test_the_weight_is_the_fraction_times_the_multiplier(weigher, boards, nova_conf):
