@@ -85,7 +85,7 @@ class Database:
     :param source: the configuration, whose group ``[database]`` is oslo.db's
         own with SQLite in /var/lib/membuddies as the default, or a SQLAlchemy URL
     :ivar url: to be shown: without password and parameters
-    :raises ConfigurationError: if the URL cannot be read
+    :raises ConfigurationError: if the URL cannot be read or its driver is missing
     """
 
     def __init__(self, source: cfg.ConfigOpts | str) -> None:
@@ -99,10 +99,16 @@ class Database:
             url = sqlalchemy.make_url(settings["connection"])
             self._backend = url.get_backend_name()
             url.get_dialect().import_dbapi()
-        except (sqlalchemy.exc.ArgumentError, ImportError) as error:
+        except ImportError as error:
             raise exceptions.ConfigurationError(
-                f"[database] connection is no usable URL ({error}); it is such as "
-                f"mysql+pymysql://USER:PASSWORD@HOST/membuddies"
+                f"[database] connection names a driver that is not installed "
+                f"({error}); for MariaDB use mysql+pymysql://"
+            ) from None
+        except (sqlalchemy.exc.ArgumentError, ValueError):
+            # Without the value: a password may be in it.
+            raise exceptions.ConfigurationError(
+                "[database] connection is no SQLAlchemy URL such as "
+                "mysql+pymysql://USER:PASSWORD@HOST/membuddies"
             ) from None
         self.url = url.set(query={}).render_as_string(hide_password=True)
         for name, value in _URL_DEFAULTS.get(self._backend, {}).items():

@@ -139,11 +139,20 @@ def test_a_file_that_another_program_keeps_locked_is_told(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "url", ["", "nonsense", "nosuchserver://host/name", "mysql+cymysql://host/name"]
+    "url",
+    [
+        "",
+        "nonsense-s3cret",
+        "nosuchserver://u:s3cret@host/name",
+        "mysql+cymysql://u:s3cret@host/name",
+        "mysql+pymysql://u:p@host:s3cret/name",
+    ],
 )
 def test_a_url_that_cannot_be_read_is_told(url):
-    with pytest.raises(exceptions.ConfigurationError, match=r"\[database\] connection"):
+    with pytest.raises(exceptions.ConfigurationError) as caught:
         Database(url)
+    assert "[database] connection" in str(caught.value)
+    assert "s3cret" not in str(caught.value)
 
 
 def test_the_configured_connection_is_used(tmp_path):
