@@ -61,7 +61,7 @@ class Reporter:
         self._shelf = shelf
         self._host_facts = host_facts
         self._key_file = key_file
-        self._period_seconds = period_seconds
+        self.period_seconds = period_seconds
         self._asked = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
@@ -96,7 +96,7 @@ class Reporter:
         guests = self._list_guests()
         if guests is None:
             # Without a list the controller would take all guests for gone.
-            LOG.info("No report yet: libvirt has not answered since the start")
+            LOG.debug("No report yet: libvirt has not answered since the start")
             return 0.0
         self._notice_key()
         answer = self._client.report(
@@ -140,7 +140,7 @@ class Reporter:
         :returns: seconds until the next report, and whether a change of the
             guests may bring it forward
         """
-        varied = self._period_seconds * random.uniform(1 - _JITTER, 1 + _JITTER)
+        varied = self.period_seconds * random.uniform(1 - _JITTER, 1 + _JITTER)
         try:
             slow_down_seconds = self.report()
         except BusUnavailable as error:
@@ -152,7 +152,7 @@ class Reporter:
                     error,
                 )
             ceiling = _FIRST_RETRY_SECONDS * 2 ** min(self._failures - 1, 16)
-            retry = min(ceiling, self._period_seconds)
+            retry = min(ceiling, self.period_seconds)
             return retry * random.uniform(0.5, 1.5), False
         except exceptions.MembuddiesError as error:
             if str(error) != self._problem:
@@ -166,7 +166,7 @@ class Reporter:
             if self._failures:
                 LOG.info("The controller answers again")
             self._failures = 0
-            if slow_down_seconds > self._period_seconds:
+            if slow_down_seconds > self.period_seconds:
                 return slow_down_seconds * random.uniform(1, 1 + _JITTER), False
         return varied, True
 

@@ -48,7 +48,7 @@ class Scanner:
         self._list_guests = list_guests
         self._shelf = shelf
         self._seed = seed
-        self._interval_seconds = interval_seconds
+        self.interval_seconds = interval_seconds
         self._clock = clock
         self._tried_at: dict[tuple[str, Process | None], float] = {}
         self._stopping = threading.Event()
@@ -84,7 +84,7 @@ class Scanner:
         if oldest is None:
             return None
         age_seconds = self._clock() - self._tried_at.get(oldest, never)
-        return guests[oldest] if age_seconds >= self._interval_seconds else None
+        return guests[oldest] if age_seconds >= self.interval_seconds else None
 
     def scan_guest(self, guest: Guest) -> None:
         """Scan one guest, whatever comes of it."""

@@ -39,6 +39,7 @@ class AgentService:
 
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         agent.register(conf)
+        self._conf = conf
         options = conf[agent.GROUP]
         started = int(time.time() * 1000)
         shelf = Shelf(started, seal.SealKey.from_file(options.key_file))
@@ -100,8 +101,14 @@ class AgentService:
             thread.join()
 
     def reset(self) -> None:
-        """At SIGHUP: report at once, which also reads the key file again."""
-        self._roster.ask()
+        """At SIGHUP: take the new intervals, and report at once.
+
+        A report also reads the key file again.
+        """
+        options = self._conf[agent.GROUP]
+        self._scanner.interval_seconds = options.scan_interval_seconds
+        self._reporter.period_seconds = options.report_period_seconds
+        self._reporter.ask()
 
     def _on_domain_change(self) -> None:
         self._roster.ask()

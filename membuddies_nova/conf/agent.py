@@ -56,6 +56,7 @@ another program that hashes pages dictates one.
         default=60.0,
         min=1.0,
         max=3600.0,
+        mutable=True,
         help="""
 How often the agent reports its host and guests to the controller. Each period
 is varied by a tenth, so that the agents of a cloud do not speak at once.
@@ -67,6 +68,7 @@ A report is small; fingerprints follow only where the controller asks for them.
         default=600.0,
         min=1.0,
         max=86400.0,
+        mutable=True,
         help="""
 How old a guest's fingerprint may become before its memory is read again. One
 guest is read at a time, the oldest fingerprint first. Reading takes one core
