@@ -12,6 +12,7 @@ import importlib.metadata
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -157,6 +158,9 @@ def run(app: App, argv: Sequence[str] | None = None) -> int:
 
     :param argv: without the program's name; None for the process's own
     """
+    if not sys.warnoptions:
+        # Deprecations inside of libraries tell an operator nothing.
+        warnings.simplefilter("ignore")
     try:
         status = app.run(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

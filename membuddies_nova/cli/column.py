@@ -13,20 +13,20 @@ from membuddies_nova.cli.report import aligned
 from membuddies_nova.fingerprint.page import PAGE_SIZE
 
 
-class Maybe(FormattableColumn[Any]):
-    """A value that may be missing: a dash for people, null for programs.
+class Missing(FormattableColumn[None]):
+    """No value: a dash for people, null for programs, before all in order."""
 
-    Sorted before all that are there.
-    """
+    def __init__(self) -> None:
+        super().__init__(None)
 
     def __lt__(self, other: object) -> bool:
-        assert isinstance(other, Maybe)
-        if self._value is None or other._value is None:
-            return self._value is None and other._value is not None
-        return bool(self._value < other._value)
+        return not isinstance(other, Missing)
+
+    def __gt__(self, other: object) -> bool:
+        return False
 
     def human_readable(self) -> str:
-        return "-" if self._value is None else str(self._value)
+        return "-"
 
 
 class Records(FormattableColumn[Any]):
@@ -41,9 +41,9 @@ class Records(FormattableColumn[Any]):
         )
 
 
-def maybe(values: Iterable[object]) -> tuple[Maybe, ...]:
-    """A row of which any value may be missing."""
-    return tuple(Maybe(value) for value in values)
+def row(values: Iterable[object]) -> tuple[object, ...]:
+    """A row of which any value may be None."""
+    return tuple(Missing() if value is None else value for value in values)
 
 
 def mb(pages: float | None) -> float | None:

@@ -25,8 +25,8 @@ class GuestList(WrittenHelp, Lister):
 
     inter_shared_mb is what a guest's unique pages have in common with the other
     guests of its host, as the kernel counts (KSM knows no tenants), and
-    inter_shared_in_project_mb the same with guests of its project alone. reason tells
-    why a guest has no fingerprint.
+    in_project_mb the same with guests of its project alone. reason tells why a guest
+    has no fingerprint. --fit-width folds the table to the terminal.
 
     Example:
 
@@ -62,9 +62,9 @@ class GuestList(WrittenHelp, Lister):
         with self.app.database.reader() as session:
             known = KnownCloud.read(session, time.time())
             rows = [
-                column.maybe(row.get(name) for name in columns)
-                for row in _rows(session, known, parsed_args.host)
-                if parsed_args.project in (None, row["project"])
+                column.row(record.get(name) for name in columns)
+                for record in _records(session, known, parsed_args.host)
+                if parsed_args.project in (None, record["project"])
             ]
         return tuple(columns), rows
 
@@ -112,7 +112,7 @@ class GuestShow(WrittenHelp, ShowOne):
         summary = known.summaries.get(guest.uuid)
         sizes = dict.fromkeys(("resident_pages", *PAGES_COLUMNS, *MB_COLUMNS))
         answer = {
-            **_row(known, guest, snapshot),
+            **_record(known, guest, snapshot),
             **sizes,
             **Sizes(snapshot).of_guest(guest.uuid),
             "flavor": guest.flavor,
@@ -132,27 +132,27 @@ class GuestShow(WrittenHelp, ShowOne):
         }
         return (
             (*answer, "kin"),
-            (*column.maybe(answer.values()), column.Records(kin)),
+            (*column.row(answer.values()), column.Records(kin)),
         )
 
 
-def _rows(
+def _records(
     session: Session, known: KnownCloud, host: str | None
 ) -> Iterator[dict[str, Any]]:
-    """A row for each guest, host by host, those on no known host last."""
+    """A record of each guest, host by host, those on no known host last."""
     shown = set()
     for each, snapshot in known.by_host(session):
         if host in (None, each.name):
             sizes = Sizes(snapshot)
             for guest in snapshot.guests:
                 shown.add(guest.uuid)
-                yield _row(known, guest, snapshot) | sizes.of_guest(guest.uuid)
+                yield _record(known, guest, snapshot) | sizes.of_guest(guest.uuid)
     for guest in known.guests:
         if guest.uuid not in shown and host in (None, guest.host):
-            yield _row(known, guest, None)
+            yield _record(known, guest, None)
 
 
-def _row(
+def _record(
     known: KnownCloud, guest: Guest, snapshot: ClusterSnapshot | None
 ) -> dict[str, Any]:
     """What is known of a guest, without the sizes.

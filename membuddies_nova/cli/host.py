@@ -23,10 +23,10 @@ class HostList(WrittenHelp, Lister):
     unique_mb is what the guests need after perfect merging. zero_mb and
     self_shared_mb merge wherever a guest runs; inter_shared_mb is what guests save
     by being together, as the kernel counts (KSM knows no tenants), and
-    inter_shared_in_project_mb the part of it between guests of one project, which is
-    what decisions count by default. ksm_merged_mb is what KSM has merged at this
-    moment (pages_sharing). A guest without a fingerprint counts with its whole
-    memory.
+    in_project_mb the part of it between guests of one project, which is what
+    decisions count by default. ksm_merged_mb is what KSM has merged at this moment
+    (pages_sharing). A guest without a fingerprint counts with its whole memory.
+    age_seconds is since the agent reported.
 
     Example:
 
@@ -47,13 +47,13 @@ class HostList(WrittenHelp, Lister):
         columns = [
             "host",
             "guests",
-            "without_fingerprint",
+            "no_fingerprint",
             "memory_mb",
             *MB_COLUMNS,
             "ksm",
             "ksm_merged_mb",
             "smart_scan",
-            "data_age_seconds",
+            "age_seconds",
             "stale",
         ]
         if parsed_args.long:
@@ -67,13 +67,13 @@ class HostList(WrittenHelp, Lister):
                 "up",
             ]
         with self.app.database.reader() as session:
-            rows = list(_rows(session, time.time(), parsed_args.max_age))
+            records = list(_records(session, time.time(), parsed_args.max_age))
         return tuple(columns), [
-            column.maybe(row[name] for name in columns) for row in rows
+            column.row(record[name] for name in columns) for record in records
         ]
 
 
-def _rows(session: Session, now: float, max_age: float) -> Iterator[dict[str, Any]]:
+def _records(session: Session, now: float, max_age: float) -> Iterator[dict[str, Any]]:
     known = KnownCloud.read(session, now)
     for host, snapshot in known.by_host(session):
         age = known.report_age_seconds(host.name)
@@ -82,13 +82,13 @@ def _rows(session: Session, now: float, max_age: float) -> Iterator[dict[str, An
         yield {
             "host": host.name,
             "guests": len(snapshot.guests),
-            "without_fingerprint": len(snapshot.guests) - len(snapshot.samples),
+            "no_fingerprint": len(snapshot.guests) - len(snapshot.samples),
             "memory_mb": host.memory_mb,
             **Sizes(snapshot).of_host(),
             "ksm": host.ksm.value,
             "ksm_merged_mb": column.mb(ksm.pages_sharing),
             "smart_scan": None if ksm.smart_scan is None else bool(ksm.smart_scan),
-            "data_age_seconds": column.seconds(age),
+            "age_seconds": column.seconds(age),
             "stale": age is None or age > max_age,
             "pages_sharing": ksm.pages_sharing,
             "pages_to_scan": ksm.pages_to_scan,

@@ -13,7 +13,7 @@ from membuddies_nova.cluster import Scope
 from membuddies_nova.model.sharing import SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
 
-_NAMES = ("unique", "zero", "self_shared", "inter_shared", "inter_shared_in_project")
+_NAMES = ("unique", "zero", "self_shared", "inter_shared", "in_project")
 MB_COLUMNS = tuple(f"{name}_mb" for name in _NAMES)
 PAGES_COLUMNS = tuple(f"{name}_pages" for name in _NAMES)
 

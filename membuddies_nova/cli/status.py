@@ -130,17 +130,12 @@ def _mode(beats: list[ServiceBeat], since: float) -> str | None:
 
 def _parts(answer: Mapping[str, Any]) -> Iterator[str]:
     """The answer in paragraphs."""
-    yield (
-        f"Rebalancer: {answer['mode'] or 'none is running'}"
-        + (", paused" if answer["paused"] else "")
-        + (
-            f" by {answer['paused_by']} since {answer['paused_at']}"
-            f"{': ' if answer['pause_reason'] else ''}{answer['pause_reason']}"
-            if answer["paused"]
-            else ""
-        )
-        + "."
-    )
+    rebalancer = f"mode {answer['mode']}" if answer["mode"] else "none is running"
+    if answer["paused"]:
+        rebalancer += f", paused by {answer['paused_by']} since {answer['paused_at']}"
+        if answer["pause_reason"]:
+            rebalancer += f" ({answer['pause_reason']})"
+    yield f"Rebalancer: {rebalancer}."
     age = answer["inventory_age_seconds"]
     inventory = (
         "Inventory: never read"
