@@ -46,9 +46,11 @@ OPTIONS: list[cfg.Opt] = [
         "goal",
         mutable=True,
         default=plan.Goal.SHARE.value,
-        choices=[goal.value for goal in plan.Goal],
-        help="What plans are for: `share` frees memory where guests run, "
-        "`consolidate` empties hosts, `relieve` helps hosts under memory pressure.",
+        choices=[
+            (plan.Goal.SHARE.value, "free memory where guests run"),
+            (plan.Goal.CONSOLIDATE.value, "empty hosts"),
+        ],
+        help="What plans are for.",
     ),
     cfg.StrOpt(
         "scope",

@@ -28,7 +28,7 @@ from membuddies_nova.db import plans
 from membuddies_nova.db.api import Database
 from membuddies_nova.db.plans import MoveRecord
 from membuddies_nova.rebalancer import migrations
-from membuddies_nova.rebalancer.migrations import Migration, Nova
+from membuddies_nova.rebalancer.migrations import Migration, Nova, NovaUnavailableError
 
 LOG = logging.getLogger(__name__)
 
@@ -275,7 +275,10 @@ class Mover:
 
     def _failed(self, record: MoveRecord, migration: Migration) -> None:
         server = self._nova.server(record.move.guest)
-        reason = self._nova.reason(record.move.guest) or "Nova gives no reason"
+        try:
+            reason = self._nova.reason(record.move.guest) or "Nova gives no reason"
+        except NovaUnavailableError as error:
+            reason = f"its reason cannot be read ({error})"
         detail = f"migration {migration.id} ended as {migration.status}: {reason}"
         if server is not None and server.status != "ACTIVE":
             detail += f"; the guest is {server.status} on host {server.host}"

@@ -3,9 +3,9 @@
 
 For tests of the rebalancer's state machine: the real openstacksdk talks to it,
 through a token of the Keystone in front. It knows what a live migration needs
-and nothing else. So that it stays honest, each body that comes in and each that
-goes out is checked against Nova's own schemas; the first that fails is kept in
-``dishonesty``, which the fixture asserts to be empty. Refusals and the order of
+and nothing else. So that it stays honest, each query and body that comes in and
+each body that goes out is checked against Nova's own schemas; what fails is kept
+in ``dishonesty``, which the fixture asserts to be empty. Refusals and the order of
 states are those of nova.compute.api.live_migrate and nova.conductor.manager.
 
 A migration takes one step each time its server's migrations are listed; one
@@ -39,6 +39,7 @@ MAX_MICROVERSION = (2, 95)
 _RUNNING_STATES = ["queued", "preparing", "running", "post-migrating"]
 _FAULTS = {
     400: "badRequest",
+    403: "forbidden",
     404: "itemNotFound",
     409: "conflictingRequest",
     500: "computeFault",
@@ -116,6 +117,7 @@ class NovaEmulator:
         self.aborts: list[int] = []
         self.dishonesty: list[str] = []
         self.away = False
+        self.forbidden: set[str] = set()
         self.lock = threading.RLock()
         self.ended = threading.Event()
         emulator = self
@@ -272,11 +274,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         url = urllib.parse.urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
         body = json.loads(self.rfile.read(length)) if length else None
+        self._query = urllib.parse.parse_qs(url.query)
         query = dict(urllib.parse.parse_qsl(url.query))
         with self.nova.lock:
             self.nova.requests.append((method, url.path))
             if self.nova.away and not url.path.startswith("/identity"):
                 self._fault(503, "The service is away.")
+                return
+            if any(part in url.path for part in self.nova.forbidden):
+                self._fault(403, "Policy doesn't allow this to be performed.")
                 return
             for pattern, wanted, name in _ROUTES:
                 match = re.fullmatch(pattern, url.path.rstrip("/"))
@@ -414,6 +420,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._answer(202, None)
 
     def list_migrations(self, query: dict[str, str], body: Any) -> None:
+        self._check(migrations.index_query_v280, self._query)
         found = []
         for record in self.nova.records:
             if "instance_uuid" in query:
@@ -455,6 +462,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._fault(404, f"Migration {number} not found for instance {server_id}")
 
     def list_services(self, query: dict[str, str], body: Any) -> None:
+        self._check(services.index_query_v275, self._query)
         found = [
             {
                 "id": str(uuid.uuid5(uuid.NAMESPACE_DNS, name)),
@@ -473,6 +481,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer_checked(services.index_response_v269, {"services": found})
 
     def list_actions(self, server_id: str, query: dict[str, str], body: Any) -> None:
+        self._check(instance_actions.index_query_v266, self._query)
         found = [
             {key: value for key, value in action.items() if key != "events"}
             for action in reversed(self.nova.actions)

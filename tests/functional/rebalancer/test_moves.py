@@ -256,6 +256,31 @@ def test_a_migration_that_fails_is_recorded_with_novas_reason(bench, ending):
     assert f"ended as {ending}: Live Migration failure" in record.detail
 
 
+def test_a_failure_whose_reason_may_not_be_read_ends_the_move_all_the_same(bench):
+    server = bench.emulator.add_server("c1", ending="failed")
+    bench.plan(server)
+    mover = bench.mover()
+    mover.start(bench.record)
+    bench.emulator.forbidden.add("os-instance-actions")
+
+    record = bench.advance(mover, times=9)
+
+    assert record.state == "failed"
+    assert "ended as failed: its reason cannot be read" in record.detail
+
+
+def test_migration_records_that_may_not_be_read_keep_a_move_from_starting(bench):
+    server = bench.emulator.add_server("c1")
+    bench.plan(server)
+    bench.emulator.forbidden.add("os-migrations")
+
+    with pytest.raises(NovaUnavailableError):
+        bench.mover().start(bench.record)
+
+    assert bench.record.state == "claimed"
+    assert bench.emulator.posts == []
+
+
 def test_a_guest_in_error_afterwards_is_named(bench):
     server = bench.emulator.add_server("c1", ending="error", status_after="ERROR")
     bench.plan(server)

@@ -273,7 +273,9 @@ def test_the_database_away_ends_nothing(processes, mariadb):
     )
 
     mariadb.stop()
-    processes.until(lambda: "Waiting: the database" in processes.log("r1"), "r1 notices")
+    processes.until(
+        lambda: "Waiting: the database" in processes.log("r1"), "r1 notices"
+    )
     server.held = False
     mariadb.start()
     processes.until(lambda: processes.states(plan_id) == ["done"], "the move is done")
