@@ -22,7 +22,7 @@ from membuddies_nova.bus import fields
 from membuddies_nova.exceptions import MessageError
 from membuddies_nova.facts import GuestFacts, HostFacts, Number, Reason
 from membuddies_nova.fingerprint import codec
-from membuddies_nova.scoreboard import MAX_BYTES as MAX_BOARD_BYTES
+from membuddies_nova.scoreboard.codec import MAX_BYTES as MAX_BOARD_BYTES
 
 MESSAGE_VERSION = 1
 

@@ -14,17 +14,19 @@ from collections.abc import Collection, Iterable
 
 from oslo_log import log as logging
 
-from membuddies_nova import exceptions, scoreboard
+from membuddies_nova import exceptions
 from membuddies_nova.cluster import Guest, Host, KsmState, Scope
 from membuddies_nova.db import fingerprints, inventory, reports
 from membuddies_nova.db.api import Database, Session
 from membuddies_nova.db.reports import HostReport
 from membuddies_nova.facts import Reason
-from membuddies_nova.fingerprint import codec
+from membuddies_nova.fingerprint import codec as fingerprint_codec
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.board import board_of
 from membuddies_nova.model.profiles import Profiles, learn
 from membuddies_nova.model.snapshot import ClusterSnapshot
+from membuddies_nova.scoreboard import codec
+from membuddies_nova.scoreboard.board import profile_chain
 
 LOG = logging.getLogger(__name__)
 
@@ -133,10 +135,10 @@ class Board:
             self._scope,
             pending=_pending(placed, self._samples, by_host.values()),
         )
-        data = scoreboard.encode(board)
-        version = scoreboard.version(data)
+        data = codec.encode(board)
+        version = codec.version(data)
         if version != self._newest[0]:
-            self._newest = (version, scoreboard.compress(data))
+            self._newest = (version, codec.compress(data))
 
     def _read_fingerprints(self, session: Session, guests: set[str]) -> None:
         """Read what changed, forget the guests that are gone."""
@@ -149,7 +151,7 @@ class Board:
             bodies[stored.guest] = stored.body
         for guest, body in bodies.items():
             try:
-                self._samples[guest] = codec.decode(body)
+                self._samples[guest] = fingerprint_codec.decode(body)
             except exceptions.FingerprintError as error:
                 self._samples.pop(guest, None)
                 LOG.warning("fingerprint of guest %s: %s", guest, error)
@@ -167,7 +169,7 @@ class Board:
                     guest.uuid,
                     guest.host,
                     guest.scope_key(self._scope),
-                    *scoreboard.profile_chain(guest),
+                    *profile_chain(guest),
                 )
                 for guest in snapshot.guests
             ),

@@ -11,11 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from membuddies_nova import scoreboard
 from membuddies_nova.cluster import Host, Scope
 from membuddies_nova.model.profiles import Profiles
 from membuddies_nova.model.snapshot import ClusterSnapshot
-from membuddies_nova.scoreboard import Scoreboard, profile_chain
+from membuddies_nova.scoreboard.board import (
+    NONE,
+    Array,
+    Scoreboard,
+    ksm_code,
+    profile_chain,
+)
 
 AVAILABLE_STEP_MB = 64
 """Available memory is rounded down to this, so that a busy host's next few
@@ -51,7 +56,7 @@ def board_of(
     return Scoreboard(
         scope=scope,
         hosts=tuple(host.name for host in snapshot.hosts),
-        host_ksm=_u1([scoreboard.ksm_code(host.ksm) for host in snapshot.hosts]),
+        host_ksm=_u1([ksm_code(host.ksm) for host in snapshot.hosts]),
         host_available_mb=_i4([_available_mb(host) for host in snapshot.hosts]),
         keys=tuple(keys),
         profiles=tuple(names),
@@ -67,13 +72,10 @@ def board_of(
             b"".join(uuid.UUID(guest.uuid).bytes for guest in guests), np.dtype("V16")
         ),
         guest_host=_i4(
-            [
-                scoreboard.NONE if guest.host is None else host_index[guest.host]
-                for guest in guests
-            ]
+            [NONE if guest.host is None else host_index[guest.host] for guest in guests]
         ),
         guest_key=_i4([key_index[key] for key in guest_keys]),
-        guest_row=_i4([scoreboard.NONE if row is None else row for row in guest_rows]),
+        guest_row=_i4([NONE if row is None else row for row in guest_rows]),
         guest_memory_mb=_i4([guest.memory_mb for guest in guests]),
         guest_pending=_u1([guest.uuid in pending for guest in guests]),
         guest_end=_i4(profiles.own_mb.indptr[1:]),
@@ -84,17 +86,17 @@ def board_of(
 
 def _available_mb(host: Host) -> int:
     if host.available_mb is None:
-        return scoreboard.NONE
+        return NONE
     return host.available_mb // AVAILABLE_STEP_MB * AVAILABLE_STEP_MB
 
 
-def _u1(values: Any) -> scoreboard.Array:
+def _u1(values: Any) -> Array:
     return np.asarray(values, np.dtype("u1"))
 
 
-def _i4(values: Any) -> scoreboard.Array:
+def _i4(values: Any) -> Array:
     return np.asarray(values, np.dtype("<i4"))
 
 
-def _f4(values: Any) -> scoreboard.Array:
+def _f4(values: Any) -> Array:
     return np.asarray(values, np.dtype("<f4"))

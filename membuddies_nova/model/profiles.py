@@ -29,7 +29,7 @@ from membuddies_nova.cluster import Scope
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
-from membuddies_nova.scoreboard import profile_chain
+from membuddies_nova.scoreboard.board import profile_chain
 
 Matrix = Any
 """scipy.sparse.csr_matrix of float64."""

@@ -23,12 +23,13 @@ import nova.conf
 from oslo_config import cfg
 from oslo_log import log as logging
 
-from membuddies_nova import exceptions, scoreboard
+from membuddies_nova import exceptions
 from membuddies_nova.bus.client import BusClient
 from membuddies_nova.conf import bus as bus_options
 from membuddies_nova.conf import scheduler as scheduler_options
 from membuddies_nova.scheduler.rare_log import RareLog
-from membuddies_nova.scoreboard import Scoreboard
+from membuddies_nova.scoreboard import codec
+from membuddies_nova.scoreboard.board import Scoreboard
 
 LOG = logging.getLogger(__name__)
 RARE_LOG = RareLog(__name__)
@@ -116,10 +117,10 @@ class BoardFeed:
         return None
 
     def _take(self, version: str, body: bytes) -> None:
-        data = scoreboard.decompress(body)
-        if scoreboard.version(data) != version:
+        data = codec.decompress(body)
+        if codec.version(data) != version:
             raise exceptions.MessageError("scoreboard", f"is not version {version}")
-        self._board = scoreboard.decode(data).prepared()
+        self._board = codec.decode(data).prepared()
         self._version = version
         LOG.debug(
             "scoreboard %s: %d bytes, %d hosts, %d guests, %d rows",

@@ -16,7 +16,7 @@ from typing import Any
 
 from membuddies_nova.cluster import Guest
 from membuddies_nova.scheduler import request
-from membuddies_nova.scoreboard import Scoreboard, profile_chain
+from membuddies_nova.scoreboard.board import Scoreboard, profile_chain
 
 _FIRST_COUNT = "membuddies_first_num_instances"
 

@@ -8,16 +8,17 @@ import uuid
 import numpy as np
 import pytest
 
-from membuddies_nova import scoreboard
 from membuddies_nova.cluster import Guest, Host, KsmState, Scope
 from membuddies_nova.controller import board as board_module
 from membuddies_nova.controller.board import Board
 from membuddies_nova.db import fingerprints, inventory, reports
 from membuddies_nova.db.api import Database, DatabaseUnavailableError
 from membuddies_nova.facts import GuestFacts, HostFacts, KsmFacts, Number, Reason
-from membuddies_nova.fingerprint import codec
+from membuddies_nova.fingerprint import codec as fingerprint_codec
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.fingerprint.seal import SealKey
+from membuddies_nova.scoreboard import codec
+from membuddies_nova.scoreboard.board import HostLine
 
 KEY = SealKey(bytes(32))
 MB = 256
@@ -34,7 +35,9 @@ def body_of(first_mb, last_mb):
     """A fingerprint of all pages of some megabytes of one endless content."""
     ids = np.arange(first_mb * MB, last_mb * MB, dtype=np.uint64)
     ids = ids * np.uint64(0x9E3779B97F4A7C15)
-    return codec.encode(Sample.of_pages(np.unique(ids), shift=0).sealed(KEY))
+    return fingerprint_codec.encode(
+        Sample.of_pages(np.unique(ids), shift=0).sealed(KEY)
+    )
 
 
 @pytest.fixture
@@ -66,7 +69,7 @@ class Cloud:
     def fingerprint(self, name, host, body, now=NOW):
         self.counter += 1
         number = Number(1, self.counter)
-        digest = codec.digest(body)
+        digest = fingerprint_codec.digest(body)
         return self.database.write(
             lambda session: fingerprints.store(
                 session, name, host, number, digest, body, now, now
@@ -84,9 +87,9 @@ class Cloud:
 
 def read(board, version=None, now=NOW):
     answer = board.current(version, now)
-    data = scoreboard.decompress(answer.body)
-    assert scoreboard.version(data) == answer.version
-    return scoreboard.decode(data)
+    data = codec.decompress(answer.body)
+    assert codec.version(data) == answer.version
+    return codec.decode(data)
 
 
 def shared(value, image="i1"):
@@ -102,9 +105,9 @@ def test_a_fingerprint_is_on_the_next_board(cloud):
     cloud.fingerprint(A, "m0", body_of(0, 8))
     value = read(board, now=NOW + board_module.REBUILD_SECONDS)
     assert shared(value) == {"m0": 4.0}
-    assert value.host("m0") == scoreboard.HostLine(KsmState.MERGING, 2048)
+    assert value.host("m0") == HostLine(KsmState.MERGING, 2048)
     # No agent reports from there.
-    assert value.host("m1") == scoreboard.HostLine(KsmState.UNKNOWN, None)
+    assert value.host("m1") == HostLine(KsmState.UNKNOWN, None)
 
 
 def test_an_unchanged_board_is_answered_without_a_body(cloud):
@@ -278,9 +281,11 @@ def test_while_the_database_is_away_there_is_no_board(tmp_path):
 
 def test_a_guest_that_never_changes_is_decoded_once(cloud, monkeypatch):
     decoded = []
-    decode = codec.decode
+    decode = fingerprint_codec.decode
     monkeypatch.setattr(
-        board_module.codec, "decode", lambda body: decoded.append(body) or decode(body)
+        board_module.fingerprint_codec,
+        "decode",
+        lambda body: decoded.append(body) or decode(body),
     )
     cloud.inventory(guest(A, "m0"))
     cloud.fingerprint(A, "m0", body_of(0, 8))

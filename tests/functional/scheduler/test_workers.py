@@ -15,13 +15,13 @@ import oslo_messaging
 import pytest
 from oslo_config import cfg
 
-from membuddies_nova import scoreboard
 from membuddies_nova.bus import transport
 from membuddies_nova.bus.messages import Outcome, ScoreboardAnswer
 from membuddies_nova.bus.server import BusServer
 from membuddies_nova.cluster import KsmState
 from membuddies_nova.conf import bus, scheduler
 from membuddies_nova.scheduler import local_board
+from membuddies_nova.scoreboard import codec
 from tests.unit.scheduler.requests import IMAGE
 from tests.unit.scoreboard.boards import board
 
@@ -42,7 +42,7 @@ sharing_weight_multiplier = 10
 def board_sharing(shared_mb):
     """A board of which 1000 MB are asked for."""
     hosts = {"m0": (KsmState.MERGING, 8000), "m1": (KsmState.MERGING, 8000)}
-    return scoreboard.encode(board(hosts=hosts, rows={ROW: {"m0": shared_mb}}))
+    return codec.encode(board(hosts=hosts, rows={ROW: {"m0": shared_mb}}))
 
 
 # What nova-scheduler does where its concurrency_backend is eventlet.
@@ -68,10 +68,10 @@ class Controller:
         self._server = None
 
     def scoreboard(self, context, message=None):
-        version = scoreboard.version(self.data)
+        version = codec.version(self.data)
         body = None
         if message["board_version"] != version:
-            body = scoreboard.compress(self.data) + self.damage
+            body = codec.compress(self.data) + self.damage
             self.bodies_sent += 1
         return ScoreboardAnswer(
             version=version, body=body, outcome=self.outcome

@@ -3,10 +3,11 @@
 
 import uuid
 
-from membuddies_nova import scoreboard
 from membuddies_nova.cluster import Guest, Host, KsmState, Scope
 from membuddies_nova.model.board import board_of
 from membuddies_nova.model.profiles import learn
+from membuddies_nova.scoreboard import codec
+from membuddies_nova.scoreboard.board import HostLine
 from tests.unit.model.clusters import snapshot_of_pages
 
 MB = 256
@@ -27,7 +28,7 @@ def board(pages, guests, pending=()):
     value = board_of(
         snapshot, learn(snapshot, Scope.PROJECT), Scope.PROJECT, pending=pending
     )
-    return scoreboard.decode(scoreboard.encode(value))
+    return codec.decode(codec.encode(value))
 
 
 def test_the_board_tells_hosts_rows_and_guests():
@@ -37,8 +38,8 @@ def test_the_board_tells_hosts_rows_and_guests():
         pending=[C],
     )
     # Rounded down to 64 MB.
-    assert value.host("m0") == scoreboard.HostLine(KsmState.MERGING, 960)
-    assert value.host("m1") == scoreboard.HostLine(KsmState.OFF, None)
+    assert value.host("m0") == HostLine(KsmState.MERGING, 960)
+    assert value.host("m1") == HostLine(KsmState.OFF, None)
     row = value.row("project:p1", ["image:i1"])
     assert value.shared_mb(row) == {"m0": 20.0, "m1": 20.0}
     assert value.overlaps_mb(row)[row] == 20.0
@@ -70,10 +71,10 @@ def test_a_guest_of_a_project_without_fingerprints_has_no_row():
 def test_one_snapshot_makes_one_board():
     pages = {A: range(40 * MB), B: range(30 * MB)}
     guests = [guest(A, "m0"), guest(B, "m1", image="i2\nof two lines")]
-    assert scoreboard.encode(board(pages, guests)) == scoreboard.encode(
+    assert codec.encode(board(pages, guests)) == codec.encode(
         board(dict(reversed(pages.items())), guests)
     )
 
 
 def test_an_empty_cloud_has_an_empty_board():
-    assert board({}, []).host("m0") == scoreboard.HostLine(KsmState.MERGING, 960)
+    assert board({}, []).host("m0") == HostLine(KsmState.MERGING, 960)

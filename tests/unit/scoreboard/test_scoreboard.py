@@ -10,9 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membuddies_nova import scoreboard
 from membuddies_nova.cluster import Guest, KsmState, Scope
 from membuddies_nova.exceptions import MessageError
+from membuddies_nova.scoreboard import codec
+from membuddies_nova.scoreboard.board import (
+    GuestLine,
+    HostLine,
+    Scoreboard,
+    profile_chain,
+)
 from tests.unit.scoreboard.boards import GuestRow, board, boards
 
 UUID = str(uuid.UUID(int=7))
@@ -46,9 +52,9 @@ def small():
 
 @given(boards())
 def test_a_decoded_board_encodes_to_the_same_bytes(value):
-    data = scoreboard.encode(value)
-    again = scoreboard.decode(data)
-    assert scoreboard.encode(again) == data
+    data = codec.encode(value)
+    again = codec.decode(data)
+    assert codec.encode(again) == data
     assert (again.hosts, again.keys, again.profiles, again.scope) == (
         value.hosts,
         value.keys,
@@ -60,72 +66,72 @@ def test_a_decoded_board_encodes_to_the_same_bytes(value):
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_board_or_refused(data):
     with pytest.raises(MessageError):
-        scoreboard.decode(data)
+        codec.decode(data)
 
 
 @given(boards(), st.data())
 def test_a_damaged_board_is_refused_or_another_valid_board(value, data):
-    encoded = bytearray(scoreboard.encode(value))
+    encoded = bytearray(codec.encode(value))
     position = data.draw(st.integers(0, len(encoded) - 1))
     encoded[position] ^= data.draw(st.integers(1, 255))
     damaged = bytes(encoded)
-    assert scoreboard.version(damaged) != scoreboard.version(scoreboard.encode(value))
+    assert codec.version(damaged) != codec.version(codec.encode(value))
     try:
-        read = scoreboard.decode(damaged)
+        read = codec.decode(damaged)
     except MessageError:
         return
-    assert scoreboard.encode(read.prepared()) == damaged
+    assert codec.encode(read.prepared()) == damaged
 
 
 @given(boards(), st.data())
 def test_a_board_cut_short_is_refused(value, data):
-    encoded = scoreboard.encode(value)
+    encoded = codec.encode(value)
     cut = encoded[: data.draw(st.integers(0, len(encoded) - 1))]
     with pytest.raises(MessageError):
-        scoreboard.decode(cut)
+        codec.decode(cut)
 
 
 def test_a_board_that_announces_more_than_it_has_costs_no_memory(small):
-    encoded = bytearray(scoreboard.encode(small))
+    encoded = bytearray(codec.encode(small))
     struct.pack_into("<I", encoded, 24, 2**32 - 1)
     with pytest.raises(MessageError, match="announces"):
-        scoreboard.decode(bytes(encoded))
+        codec.decode(bytes(encoded))
 
 
 def test_a_board_of_200_mb_is_refused_unread():
     with pytest.raises(MessageError, match="bytes"):
-        scoreboard.decode(bytes(200 * 2**20))
+        codec.decode(bytes(200 * 2**20))
 
 
 @given(boards())
 def test_a_board_comes_through_the_wire_whole(value):
-    data = scoreboard.encode(value)
-    assert scoreboard.decompress(scoreboard.compress(data)) == data
+    data = codec.encode(value)
+    assert codec.decompress(codec.compress(data)) == data
 
 
 @given(st.binary(max_size=100))
 def test_any_bytes_from_the_wire_are_refused(body):
     with pytest.raises(MessageError):
-        scoreboard.decompress(body)
+        codec.decompress(body)
 
 
 @pytest.mark.parametrize("damage", [b"more", None])
 def test_a_body_with_too_much_or_too_little_is_refused(small, damage):
-    body = scoreboard.compress(scoreboard.encode(small))
+    body = codec.compress(codec.encode(small))
     with pytest.raises(MessageError):
-        scoreboard.decompress(body[:-1] if damage is None else body + damage)
+        codec.decompress(body[:-1] if damage is None else body + damage)
 
 
 def test_a_small_body_that_would_unpack_to_200_mb_is_refused():
     with pytest.raises(MessageError, match="too large"):
-        scoreboard.decompress(scoreboard.compress(bytes(200 * 2**20)))
+        codec.decompress(codec.compress(bytes(200 * 2**20)))
 
 
 def test_a_newer_version_is_named_in_the_refusal(small):
-    encoded = bytearray(scoreboard.encode(small))
+    encoded = bytearray(codec.encode(small))
     encoded[4] = 2
     with pytest.raises(MessageError, match="version 2"):
-        scoreboard.decode(bytes(encoded))
+        codec.decode(bytes(encoded))
 
 
 @pytest.mark.parametrize(
@@ -168,8 +174,8 @@ def test_a_name_of_two_lines_is_refused(small):
 
 
 def test_a_host_is_found_with_its_ksm_state_and_memory(small):
-    assert small.host("m0") == scoreboard.HostLine(KsmState.MERGING, 4096)
-    assert small.host("m1") == scoreboard.HostLine(KsmState.UNKNOWN, None)
+    assert small.host("m0") == HostLine(KsmState.MERGING, 4096)
+    assert small.host("m1") == HostLine(KsmState.UNKNOWN, None)
     assert small.host("elsewhere") is None
 
 
@@ -185,7 +191,7 @@ def test_a_row_is_the_first_of_the_chain_that_the_key_has(small):
 
 def test_a_guest_is_found_by_its_uuid(small):
     line = small.guest(UUID)
-    assert line == scoreboard.GuestLine(
+    assert line == GuestLine(
         host="m1", key="project:p1", row=0, memory_mb=512, pending=True, index=1
     )
     assert small.own_shared_mb(line) == {"m2": 30.0}
@@ -200,8 +206,8 @@ def test_pending_guests_are_told_apart_from_settled_ones(small):
 
 
 def test_the_empty_board_goes_there_and_back():
-    empty = scoreboard.Scoreboard.empty(Scope.GLOBAL)
-    assert scoreboard.decode(scoreboard.encode(empty)).scope is Scope.GLOBAL
+    empty = Scoreboard.empty(Scope.GLOBAL)
+    assert codec.decode(codec.encode(empty)).scope is Scope.GLOBAL
 
 
 def test_profiles_run_from_image_over_os_to_project():
@@ -214,11 +220,9 @@ def test_profiles_run_from_image_over_os_to_project():
         flavor="m1.small",
         project="p1",
     )
-    assert scoreboard.profile_chain(guest) == (
+    assert profile_chain(guest) == (
         "image:i1",
         "os:debian/m1.small",
         "project:p1",
     )
-    assert scoreboard.profile_chain(Guest(uuid=UUID, name="", memory_mb=1)) == (
-        "project:",
-    )
+    assert profile_chain(Guest(uuid=UUID, name="", memory_mb=1)) == ("project:",)

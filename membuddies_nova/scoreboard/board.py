@@ -9,38 +9,11 @@ fingerprint its own best hosts; and what each host's KSM promises.
 
 It holds no page content and no fingerprint. It never expires by itself: whoever
 holds a copy knows when it last heard that the copy is the newest.
-
-Layout of the bytes, little-endian, version 1::
-
-    offset  bytes
-    0       4      magic "MBSB"
-    4       1      version, 1
-    5       1      trust scope: 0 project, 1 group, 2 global
-    6       2      zero
-    8       4      h, hosts
-    12      4      k, scope keys
-    16      4      p, profiles
-    20      4      r, rows
-    24      4      e, entries of rows
-    28      4      o, overlaps
-    32      4      g, guests
-    36      4      b, best hosts of guests
-    40      4      t, bytes of text
-    44             the arrays, in the order of ``_ARRAYS``
-                   t bytes of UTF-8: h host names, k scope keys, p profiles, each
-                   with a line feed behind it
-
-One board has one encoding, so the hash of the bytes is its version, the same
-from every controller. On the wire they are compressed (RFC 1950), which is not
-the same with every zlib.
 """
 
 import dataclasses
 import functools
-import hashlib
-import struct
 import uuid
-import zlib
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -50,21 +23,13 @@ import numpy.typing as npt
 from membuddies_nova import exceptions
 from membuddies_nova.cluster import Guest, KsmState, Scope
 
-MAX_BYTES = 64 * 2**20
-"""Of an encoded board; a larger one is refused before it is looked at."""
-
 NONE = -1
 """In an index or a size: there is none, or it is not known."""
 
-_MAGIC = b"MBSB"
-_VERSION = 1
-_HEADER = struct.Struct("<4sBBH9I")
-_SCOPES = (Scope.PROJECT, Scope.GROUP, Scope.GLOBAL)
 _KSM_STATES = (KsmState.UNKNOWN, KsmState.OFF, KsmState.MANAGED, KsmState.MERGING)
 _UUID = np.dtype("V16")
 
-# name, type, which count is its length
-_ARRAYS = (
+ARRAYS = (
     ("host_ksm", np.dtype("u1"), "hosts"),
     ("host_available_mb", np.dtype("<i4"), "hosts"),
     ("row_key", np.dtype("<i4"), "rows"),
@@ -85,6 +50,7 @@ _ARRAYS = (
     ("best_host", np.dtype("<i4"), "best"),
     ("best_mb", np.dtype("<f4"), "best"),
 )
+"""Name, type, and which count is the length of each array of a board."""
 
 Array = npt.NDArray[Any]
 
@@ -184,8 +150,8 @@ class Scoreboard:
 
         :raises MessageError: and names the array
         """
-        counts = _counts(self)
-        for name, dtype, count in _ARRAYS:
+        counts = self.counts()
+        for name, dtype, count in ARRAYS:
             array = getattr(self, name)
             if array.dtype != dtype or array.shape != (counts[count],):
                 raise exceptions.MessageError(name, f"is no {dtype} x {counts[count]}")
@@ -226,7 +192,7 @@ class Scoreboard:
     @classmethod
     def empty(cls, scope: Scope = Scope.PROJECT) -> Self:
         """A board that knows nobody."""
-        arrays = {name: np.zeros(0, dtype) for name, dtype, _ in _ARRAYS}
+        arrays = {name: np.zeros(0, dtype) for name, dtype, _ in ARRAYS}
         return cls(scope=scope, hosts=(), keys=(), profiles=(), **arrays)
 
     def host(self, name: str) -> HostLine | None:
@@ -286,6 +252,19 @@ class Scoreboard:
         found = _slice(self.overlap_end, row)
         others = self.overlap_row[found].tolist()
         return dict(zip(others, self.overlap_mb[found].tolist(), strict=True))
+
+    def counts(self) -> dict[str, int]:
+        """How many there are of each kind, by the names that ``ARRAYS`` uses."""
+        return {
+            "hosts": len(self.hosts),
+            "keys": len(self.keys),
+            "profiles": len(self.profiles),
+            "rows": len(self.row_key),
+            "entries": len(self.entry_host),
+            "overlaps": len(self.overlap_row),
+            "guests": len(self.guest_uuid),
+            "best": len(self.best_host),
+        }
 
     def prepared(self) -> Self:
         """Itself, with its look-up tables made, so that no request waits."""
@@ -351,105 +330,6 @@ class Scoreboard:
         return {host: frozenset(uuids) for host, uuids in found.items()}
 
 
-def encode(board: Scoreboard) -> bytes:
-    """Write a board."""
-    text = "".join(
-        f"{name}\n" for name in (*board.hosts, *board.keys, *board.profiles)
-    ).encode()
-    counts = _counts(board)
-    header = _HEADER.pack(
-        _MAGIC,
-        _VERSION,
-        _SCOPES.index(board.scope),
-        0,
-        counts["hosts"],
-        counts["keys"],
-        counts["profiles"],
-        counts["rows"],
-        counts["entries"],
-        counts["overlaps"],
-        counts["guests"],
-        counts["best"],
-        len(text),
-    )
-    arrays = (getattr(board, name).tobytes() for name, _, _ in _ARRAYS)
-    return b"".join((header, *arrays, text))
-
-
-def decode(data: bytes) -> Scoreboard:
-    """Read what ``encode`` wrote. The arrays are views of the bytes.
-
-    :raises MessageError: for any other bytes
-    """
-    if not _HEADER.size <= len(data) <= MAX_BYTES:
-        raise exceptions.MessageError("scoreboard", f"has {len(data)} bytes")
-    magic, number, scope, zero, *sizes, text_bytes = _HEADER.unpack_from(data)
-    if magic != _MAGIC:
-        raise exceptions.MessageError("scoreboard", "is none")
-    if number != _VERSION:
-        raise exceptions.MessageError(
-            "scoreboard", f"has version {number}, only {_VERSION} is known"
-        )
-    if scope >= len(_SCOPES) or zero:
-        raise exceptions.MessageError("scoreboard", "has a damaged header")
-    names = (
-        "hosts", "keys", "profiles", "rows", "entries", "overlaps", "guests", "best",
-    )  # fmt: skip
-    counts = dict(zip(names, sizes, strict=True))
-    expected = text_bytes + sum(
-        dtype.itemsize * counts[count] for _, dtype, count in _ARRAYS
-    )
-    if _HEADER.size + expected != len(data):
-        raise exceptions.MessageError(
-            "scoreboard",
-            f"has {len(data)} bytes, its header announces {_HEADER.size + expected}",
-        )
-    arrays = {}
-    offset = _HEADER.size
-    for name, dtype, count in _ARRAYS:
-        arrays[name] = np.frombuffer(data, dtype, counts[count], offset)
-        offset += dtype.itemsize * counts[count]
-    try:
-        lines = data[offset:].decode().split("\n")
-    except UnicodeDecodeError:
-        raise exceptions.MessageError("scoreboard", "has damaged text") from None
-    first, second = counts["hosts"], counts["hosts"] + counts["keys"]
-    if lines.pop() != "" or len(lines) != second + counts["profiles"]:
-        raise exceptions.MessageError("scoreboard", "has damaged text")
-    return Scoreboard(
-        scope=_SCOPES[scope],
-        hosts=tuple(lines[:first]),
-        keys=tuple(lines[first:second]),
-        profiles=tuple(lines[second:]),
-        **arrays,
-    )
-
-
-def version(data: bytes) -> str:
-    """A board's version: BLAKE2b of its bytes, 32 hexadecimal digits."""
-    return hashlib.blake2b(data, digest_size=16).hexdigest()
-
-
-def compress(data: bytes) -> bytes:
-    """An encoded board for the wire."""
-    return zlib.compress(data, 1)
-
-
-def decompress(body: bytes) -> bytes:
-    """Read what ``compress`` wrote.
-
-    :raises MessageError: for any other bytes, and for more than ``MAX_BYTES``
-    """
-    stream = zlib.decompressobj()
-    try:
-        data = stream.decompress(body, MAX_BYTES)
-    except zlib.error as error:
-        raise exceptions.MessageError("scoreboard", f"is damaged: {error}") from None
-    if not stream.eof or stream.unused_data:
-        raise exceptions.MessageError("scoreboard", "is cut short or too large")
-    return data
-
-
 def ksm_code(state: KsmState) -> int:
     """How the board writes a KSM state."""
     return _KSM_STATES.index(state)
@@ -458,16 +338,3 @@ def ksm_code(state: KsmState) -> int:
 def _slice(ends: Array, index: int) -> slice:
     """Where the entries are that belong to an index."""
     return slice(int(ends[index - 1]) if index else 0, int(ends[index]))
-
-
-def _counts(board: Scoreboard) -> dict[str, int]:
-    return {
-        "hosts": len(board.hosts),
-        "keys": len(board.keys),
-        "profiles": len(board.profiles),
-        "rows": len(board.row_key),
-        "entries": len(board.entry_host),
-        "overlaps": len(board.overlap_row),
-        "guests": len(board.guest_uuid),
-        "best": len(board.best_host),
-    }
