@@ -4,14 +4,48 @@
 PYTHON := .venv/bin/python
 # OpenStack's libraries warn of what their own dependencies deprecate.
 LAB := $(PYTHON) -W ignore -m tests.cloud.lab
+PYTEST := $(PYTHON) -m pytest
+SHELL_FILES := $(shell git ls-files '*.sh') .ci/run
+BENCHMARKS := $(shell grep -l '__main__' tests/benchmarks/*.py | sed 's/\.py$$//; s|/|.|g')
 
 .PHONY: packages venv lock cloud-up cloud-down distclean
+.PHONY: lint test test-unit test-functional test-cloud bench docs
 
 packages:
 	tools/install-packages.sh
 
 venv: packages
 	tools/make-venv.sh
+
+# Everything that the project promises. A skipped test fails the run.
+test: lint
+	$(PYTEST) tests
+
+test-unit: venv
+	$(PYTEST) tests/unit
+
+# Starts its own RabbitMQ and MariaDB on loopback.
+test-functional: venv
+	$(PYTEST) tests/functional
+
+test-cloud: venv
+	$(PYTEST) tests/cloud
+
+lint: venv
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	shellcheck $(SHELL_FILES)
+	.venv/bin/reno -q lint
+
+# One script a figure; each prints what was asked and what it measured, and its
+# result lies in build/benchmarks.
+bench: venv
+	status=0; for script in $(BENCHMARKS); do \
+	    $(PYTHON) -W ignore -m $$script || status=1; done; exit $$status
+
+docs: venv
+	.venv/bin/sphinx-build -q -W -b html doc/source build/doc
 
 # Resolves requirements/lock.in anew; the result is reviewed and committed.
 lock: venv
