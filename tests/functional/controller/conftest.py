@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Parts of a controller on a real database and a real broker."""
+
+import pytest
+
+from membuddies_nova.bus.client import BusClient
+from membuddies_nova.bus.server import BusServer
+from membuddies_nova.cluster import Scope
+from membuddies_nova.controller.admission import Admission
+from membuddies_nova.controller.board import Board
+from membuddies_nova.controller.endpoint import Endpoint
+from membuddies_nova.controller.tally import Tally
+from tests.functional.bus.configuration import bus_conf
+
+
+@pytest.fixture
+def tally():
+    return Tally()
+
+
+@pytest.fixture
+def admission(database, tally):
+    return Admission(database, tally, store_workers=2)
+
+
+@pytest.fixture
+def serve(transport_url, tally):
+    """Answer the bus from a database; stopped behind the test."""
+    servers = []
+
+    def make(database):
+        board = Board(
+            database,
+            scope=Scope.PROJECT,
+            report_age_limit_seconds=300.0,
+            full_scan_age_limit_seconds=3600.0,
+        )
+        endpoint = Endpoint(Admission(database, tally, 2), board, tally)
+        servers.append(BusServer(bus_conf(transport_url), endpoint, "c1", threads=4))
+        servers[-1].start()
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.stop(10.0)
+
+
+@pytest.fixture
+def client(transport_url):
+    client = BusClient(bus_conf(transport_url, timeout_seconds=10.0), "h1")
+    yield client
+    client.close()

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Agents and schedulers against a controller: real broker, real database."""
+
+import base64
+
+import oslo_messaging
+import pytest
+
+from membuddies_nova.bus import transport
+from membuddies_nova.bus.client import BusRefused, BusUnavailable
+from membuddies_nova.bus.messages import MAX_BODY_BYTES, Outcome
+from membuddies_nova.db import fingerprints, schema
+from membuddies_nova.db.api import Database
+from membuddies_nova.scoreboard import codec
+from tests.functional.bus.configuration import answered, bus_conf
+from tests.functional.controller.agents import Agent, place, uuid_of
+
+
+@pytest.fixture
+def raw(transport_url):
+    """Ask with any JSON at all."""
+    line = transport.transport(bus_conf(transport_url))
+    rpc = oslo_messaging.get_rpc_client(line, transport.target(), timeout=30)
+
+    def ask(method, message):
+        return rpc.call({}, method, message=message)
+
+    yield ask
+    line.cleanup()
+
+
+def stored(database):
+    with database.reader() as session:
+        return [one.guest for one in fingerprints.summaries(session)]
+
+
+def test_what_an_agent_sends_is_in_the_database_when_it_is_answered(
+    database, serve, client
+):
+    place(database, 1.0, h1=(1,))
+    serve(database)
+    agent = Agent("h1")
+    agent.scan(1)
+    answer = answered(lambda: client.report(agent.report()))
+    assert answer.wanted == (uuid_of(1),)
+    assert client.store(agent.requests[uuid_of(1)]).outcome is Outcome.STORED
+    assert stored(database) == [uuid_of(1)]
+
+
+def test_a_scheduler_fetches_a_board_once(database, serve, client):
+    place(database, 1.0, h1=(1,))
+    serve(database)
+    first = answered(lambda: client.scoreboard(None))
+    board = codec.decompress(first.body)
+    assert codec.version(board) == first.version
+    assert codec.decode(board).hosts == ("h1",)
+    assert client.scoreboard(first.version).body is None
+
+
+def wrong(request, **changes):
+    return {**request.to_json(), **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"version": 99}, "version"),
+        ({"version": "1"}, "version"),
+        ({"guest": "instance-00000001"}, "guest"),
+        ({"host": ""}, "host"),
+        ({"host": "h" * 256}, "host"),
+        ({"counter": -1}, "counter"),
+        ({"started": 2**63}, "started"),
+        ({"scanned_at": "now"}, "scanned_at"),
+        ({"digest": "0" * 32}, "digest"),
+        ({"body": None}, "body"),
+        ({"body": "%%%%"}, "body"),
+    ],
+)
+def test_a_wrong_message_is_answered_with_the_field_that_is_wrong(
+    database, serve, client, raw, tally, changes, field
+):
+    place(database, 1.0, h1=(1,))
+    serve(database)
+    answered(lambda: client.scoreboard(None))
+    request = Agent("h1").scan(1)
+
+    answer = raw("store", wrong(request, **changes))
+
+    assert answer["outcome"] == "refused"
+    assert f"'{field}'" in answer["reason"]
+    assert "Traceback" not in answer["reason"]
+    assert tally.counts()[f"refused:{field}"] == 1
+    assert stored(database) == []
+    assert client.store(request).outcome is Outcome.STORED
+
+
+def test_a_message_cut_short_is_refused(database, serve, client, raw):
+    place(database, 1.0, h1=(1,))
+    serve(database)
+    answered(lambda: client.scoreboard(None))
+    request = Agent("h1").scan(1).to_json()
+    for size in (1, 1001, len(request["body"]) - 4):
+        answer = raw("store", {**request, "body": request["body"][:size]})
+        assert answer["outcome"] == "refused"
+    assert stored(database) == []
+
+
+def test_what_is_no_message_at_all_is_refused(database, serve, client, raw):
+    serve(database)
+    answered(lambda: client.scoreboard(None))
+    for method in ("report", "store", "scoreboard"):
+        for message in (None, 1, "text", [], {}):
+            assert raw(method, message)["outcome"] == "refused"
+
+
+def test_a_message_of_100_mb_is_refused_without_decoding_it(
+    mariadb_url, serve, client, raw, monkeypatch
+):
+    database = Database(mariadb_url)
+    schema.upgrade(database)
+    place(database, 1.0, h1=(1,))
+    serve(database)
+    answered(lambda: client.scoreboard(None))
+    request = Agent("h1").scan(1).to_json()
+    decoded = []
+    decode = base64.b64decode
+
+    def noting(text, **options):
+        decoded.append(len(text))
+        return decode(text, **options)
+
+    monkeypatch.setattr(base64, "b64decode", noting)
+    answer = raw("store", {**request, "body": "A" * 100 * 2**20})
+    assert answer["outcome"] == "refused"
+    assert "104857600 characters" in answer["reason"]
+    assert all(length <= 2 * MAX_BODY_BYTES for length in decoded)
+
+    # The controller goes on.
+    assert raw("store", request)["outcome"] == "stored"
+    assert decoded
+    database.close()
+
+
+def test_a_report_that_cannot_be_true_is_refused(database, serve, client, raw):
+    serve(database)
+    agent = Agent("h1")
+    answered(lambda: client.report(agent.report()))
+    message = agent.report().to_json()
+    message["facts"]["mem_available_bytes"] = 2**60
+    answer = raw("report", message)
+    assert answer["outcome"] == "refused"
+    assert "mem_available_bytes" in answer["reason"]
+
+
+def test_a_refused_report_is_an_error_at_the_agent(database, serve, client):
+    serve(database)
+    agent = Agent("h" * 300)
+    with pytest.raises(BusRefused, match="host"):
+        answered(lambda: client.report(agent.report()))
+
+
+def test_a_database_that_was_away_for_a_while_gets_what_it_missed(
+    mariadb, mariadb_url, serve, client
+):
+    database = Database(mariadb_url)
+    schema.upgrade(database)
+    place(database, 1.0, h1=(1, 2))
+    serve(database)
+    agent = Agent("h1")
+    first = agent.scan(1)
+    answered(lambda: client.report(agent.report()))
+    assert client.store(first).outcome is Outcome.STORED
+
+    mariadb.stop()
+    try:
+        second = agent.scan(2)
+        answer = client.report(agent.report())
+        assert answer.outcome is Outcome.UNAVAILABLE
+        assert answer.wanted == ()
+        assert answer.slow_down_seconds > 0
+        with pytest.raises(BusUnavailable, match="database"):
+            client.store(second)
+        with pytest.raises(BusUnavailable, match="database"):
+            client.scoreboard(None)
+    finally:
+        mariadb.start()
+
+    assert client.report(agent.report()).wanted == (uuid_of(2),)
+    assert client.store(second).outcome is Outcome.STORED
+    assert stored(database) == [uuid_of(1), uuid_of(2)]
+    database.close()
+
+
+def test_tables_that_are_missing_are_said_to_the_agent_as_unavailable(
+    mariadb_url, serve, client
+):
+    database = Database(mariadb_url)
+    serve(database)
+    answer = answered(lambda: client.report(Agent("h1").report()))
+    assert answer.outcome is Outcome.UNAVAILABLE
+    assert "database" in answer.reason
+    database.close()
