@@ -23,7 +23,7 @@ from membuddies_agent.errors import NoFingerprint
 from membuddies_nova import exceptions
 from membuddies_nova.cli import argument, report
 from membuddies_nova.facts import Reason
-from membuddies_nova.fingerprint import codec, page, seal
+from membuddies_nova.fingerprint import bloom, codec, page, seal
 from membuddies_nova.fingerprint.sample import Sample
 
 _NOTHING_TO_MERGE = {
@@ -46,6 +46,7 @@ _NOTHING = {
     "seconds": 0.0,
     "copy_fraction": 0.0,
 }
+_BLOOM_ERROR = 0.002
 _PROGRESS_SECONDS = 0.5
 _MB = 2**20
 
@@ -77,15 +78,17 @@ class Fingerprint(report.ReportCommand):
         )
         parser.add_argument(
             "--format",
-            choices=("sample", "list"),
+            dest="fingerprint_format",
+            choices=("sample", "list", "bloom"),
             default="sample",
-            help="sample: what agents send; list: every page (default: sample)",
+            help="sample: what agents send (the default); list: every page; bloom: "
+            "a Bloom filter of them with 0.2 %% false positives",
         )
         parser.add_argument(
             "--shift",
             type=argument.SHIFT,
-            help="keep one page in 2^SHIFT; only for sample, whose default is the "
-            "smallest from 6 that keeps at most 65536 pages",
+            help="sample one of 2^SHIFT pages (default: the smallest from 6 that "
+            "keeps at most 65536 pages); list and bloom always take all",
         )
         parser.add_argument(
             "--out",
@@ -118,7 +121,11 @@ class Fingerprint(report.ReportCommand):
             return {**_NOTHING, "reason": error.reason.sentence}
         if parsed_args.out and parsed_args.out.suffix == ".npy":
             _write(parsed_args.out, lambda file: np.save(file, found.ids))
-        sample = found.sample(0 if parsed_args.format == "list" else parsed_args.shift)
+        sampled = parsed_args.fingerprint_format == "sample"
+        sample = found.sample(parsed_args.shift if sampled else 0)
+        if parsed_args.fingerprint_format == "bloom":
+            bits, _ = bloom.dimensions(len(sample.items), _BLOOM_ERROR)
+            return _answer(found, sample, (bits + 7) // 8)
         # The size does not depend on the key: without one any will do.
         body = codec.encode(sample.sealed(key or seal.SealKey(os.urandom(32))))
         if parsed_args.out and parsed_args.out.suffix == ".mbf":
@@ -150,17 +157,20 @@ def _check(parsed_args: argparse.Namespace) -> None:
 
     :raises InputError: naming the option and what is allowed
     """
-    if parsed_args.format == "list" and parsed_args.shift:
-        raise exceptions.InputError(
-            "--shift is only for --format sample: a list holds every page"
-        )
     if parsed_args.out is None:
         return
     if parsed_args.out.suffix not in (".npy", ".mbf"):
         raise exceptions.InputError(
             f"--out {parsed_args.out}: the file's name ends in .npy or .mbf"
         )
-    if parsed_args.out.suffix == ".mbf" and parsed_args.key_file is None:
+    if parsed_args.out.suffix == ".npy":
+        return
+    if parsed_args.fingerprint_format == "bloom":
+        raise exceptions.InputError(
+            f"--out {parsed_args.out}: a Bloom filter cannot be sealed; use --format "
+            f"sample or list"
+        )
+    if parsed_args.key_file is None:
         raise exceptions.InputError(
             f"--out {parsed_args.out}: a .mbf file is sealed; name the key with "
             f"--key-file"

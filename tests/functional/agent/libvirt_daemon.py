@@ -66,6 +66,7 @@ class Daemon:
         with (self.directory / "log").open("ab") as log:
             self.popen = subprocess.Popen(
                 [
+                    *("setpriv", "--pdeathsig", "TERM"),
                     *("unshare", "--mount", "--net", "--uts"),
                     *("bash", "-c", _START, "bash", str(self.directory)),
                 ],

@@ -81,6 +81,13 @@ def test_the_fingerprint_that_is_written_decodes(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
+def test_a_bloom_filter_holds_every_page(child):
+    found = answer("--pid", child.process.pid, "--format", "bloom", "--shift", 9)
+    assert found["items"] == 1000
+    # 12.9 bits for each page at 0.2 % false positives
+    assert found["wire_bytes"] == pytest.approx(1000 * 12.93 / 8, rel=0.01)
+
+
 def test_the_size_is_the_same_without_a_key(child, key_file):
     sealed = answer("--pid", child.process.pid, "--key-file", key_file)
     assert answer("--pid", child.process.pid)["wire_bytes"] == sealed["wire_bytes"]
@@ -111,7 +118,7 @@ def test_no_file_is_written_for_a_process_without_mergeable_memory(tmp_path):
         (["--pid", 4194000], "there is no process 4194000"),
         (["--pid", 1, "--out", "a.txt"], "ends in .npy or .mbf"),
         (["--pid", 1, "--out", "a.mbf"], "--key-file"),
-        (["--pid", 1, "--format", "list", "--shift", 3], "--shift is only for"),
+        (["--pid", 1, "--format", "bloom", "--out", "a.mbf"], "cannot be sealed"),
     ],
 )
 def test_a_wrong_call_says_what_is_allowed(arguments, words):
