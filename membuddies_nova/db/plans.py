@@ -22,29 +22,6 @@ from sqlalchemy.orm import Session
 from membuddies_nova.db import models, rows, values
 from membuddies_nova.plan import Move, Plan
 
-__all__ = [
-    "ENDED",
-    "OPEN",
-    "MoveRecord",
-    "PlanRecord",
-    "Session",
-    "approve",
-    "cancel",
-    "claim",
-    "create",
-    "finish",
-    "finished_moves",
-    "get",
-    "in_states",
-    "latest_outcomes",
-    "list_plans",
-    "moves",
-    "open_moves",
-    "progress",
-    "set_state",
-    "take_over",
-]
-
 ENDED = frozenset({"observed", "done", "failed", "expired", "cancelled"})
 """States in which nothing becomes of a plan any more."""
 

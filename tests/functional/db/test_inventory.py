@@ -182,3 +182,10 @@ def test_a_report_of_a_replaced_agent_is_refused(database):
     with database.reader() as session:
         (found,) = reports.all(session)
     assert (found.started, found.received_at) == (5, 110.0)
+
+
+def test_the_newest_facts_of_one_host_are_found(database):
+    report(database, {"state": KsmState.OFF}, now=100.0)
+    with database.reader() as session:
+        assert reports.facts(session, "h1") == host_facts({"state": KsmState.OFF})
+        assert reports.facts(session, "h2") is None
