@@ -86,7 +86,7 @@ class InventoryReader:
         """
         try:
             return self._read(now)
-        except (KeyError, TypeError, AttributeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
             raise InventoryError(
                 f"an answer of the cloud lacks what its version promises: "
                 f"{type(error).__name__} {error}"

@@ -26,6 +26,7 @@ class Edge:
     :ivar page_size: records of a page at most, as a service's own limit
     :ivar faults: how a path answers instead
     :ivar catalog: types of the services that the catalog names
+    :ivar token_id: of the only token that is good
     :ivar requests: paths and queries, as they came
     """
 
@@ -33,6 +34,7 @@ class Edge:
         self.page_size = 1000
         self.faults: dict[str, Answer] = {}
         self.catalog = {"compute": "/v2.1", "placement": "", "image": "/v2"}
+        self.token_id = "t1"
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.objects: dict[str, records.Record] = {
             f"/placement/resource_providers/{records.NODE.format(1)}/inventories": {
@@ -109,7 +111,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
-        send(self, 201, self.edge.token(), {"X-Subject-Token": "t1"})
+        if self.path in self.edge.faults:
+            self.edge.faults[self.path](self)
+        else:
+            token_id = {"X-Subject-Token": self.edge.token_id}
+            send(self, 201, self.edge.token(), token_id)
 
     def do_GET(self) -> None:
         parts = urllib.parse.urlsplit(self.path)
@@ -117,6 +123,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.edge.requests.append((parts.path, query))
         if parts.path in self.edge.faults:
             self.edge.faults[parts.path](self)
+        elif self.headers.get("X-Auth-Token") not in (None, self.edge.token_id):
+            send(self, 401, {"error": {"message": "The token is not good."}})
         elif parts.path in self.edge.lists:
             send(self, 200, self.edge.page(parts.path, query))
         elif parts.path in self.edge.objects:

@@ -88,6 +88,29 @@ def test_a_cloud_that_is_away_gives_one_line(reader, edge):
     assert "\n" not in str(caught.value)
 
 
+def test_a_cloud_that_was_away_at_the_first_reading_is_read_later(reader, edge):
+    edge.faults["/identity/v3/auth/tokens"] = edge_module.refuse(500, "Not yet")
+    with pytest.raises(InventoryError):
+        reader.read(NOW)
+    edge.faults.clear()
+    hosts, _ = reader.read(NOW)
+    assert [host.name for host in hosts] == ["c1"]
+
+
+def test_a_token_that_was_revoked_is_asked_for_anew(reader, edge):
+    reader.read(NOW)
+    edge.token_id = "t2"
+    hosts, _ = reader.read(NOW)
+    assert [host.name for host in hosts] == ["c1"]
+
+
+@pytest.mark.parametrize("field", ["OS-SRV-USG:launched_at", "flavor"])
+def test_a_field_of_another_kind_is_an_error_not_a_crash(reader, edge, field):
+    edge.lists[SERVERS] = ("servers", [records.server(**{field: "yesterday"})])
+    with pytest.raises(InventoryError):
+        reader.read(NOW)
+
+
 def test_a_refusal_names_the_role_and_the_rule(reader, edge):
     rule = "os_compute_api:servers:detail:get_all_tenants"
     edge.faults[SERVERS] = edge_module.refuse(
