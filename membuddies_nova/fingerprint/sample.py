@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Coordinated samples of guest memory, and the set algebra on them.
+"""Coordinated samples of guest memory.
 
 A page is sampled if its id has at least ``shift`` leading zero bits. The choice
 depends on the content alone, so a page is in the sample of every guest that
@@ -9,8 +9,7 @@ a count of items times 2^shift estimates pages without bias.
 """
 
 import dataclasses
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Self
 
 import numpy as np
@@ -28,7 +27,12 @@ MAX_ITEMS = 65_536
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Estimate:
-    """A number of pages with its standard error, both in pages."""
+    """A number of pages with its standard error, both in pages.
+
+    ``n`` items at shift ``s`` stand for ``n * 2^s`` pages. They are a binomial
+    sample with probability ``2^-s``, so the standard error is
+    ``2^s * sqrt(n * (1 - 2^-s))``.
+    """
 
     pages: float
     standard_error: float
@@ -40,16 +44,6 @@ class Estimate:
     @property
     def error_mb(self) -> float:
         return self.standard_error * page.PAGE_SIZE / 2**20
-
-    @classmethod
-    def of_items(cls, items: int, shift: int) -> Self:
-        """Estimate from a count of sampled items.
-
-        The items are a binomial sample with probability 2^-shift, whose
-        variance is estimated by the count itself.
-        """
-        scale = 1 << shift
-        return cls(float(items * scale), scale * math.sqrt(items * (1.0 - 1.0 / scale)))
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -258,48 +252,3 @@ def check_comparable(samples: Iterable[Sample]) -> None:
             raise exceptions.IncompatibleFingerprintsError(
                 "key", first.key_id.hex(), sample.key_id.hex()
             )
-
-
-def coarsest(samples: Sequence[Sample]) -> list[Sample]:
-    """The samples, thinned to the coarsest shift among them.
-
-    :raises IncompatibleFingerprintsError: if they cannot be compared
-    """
-    check_comparable(samples)
-    shift = max((sample.shift for sample in samples), default=0)
-    return [sample.thinned(shift) for sample in samples]
-
-
-def shared_pages(a: Sample, b: Sample) -> Estimate:
-    """Common unique pages of two guests."""
-    a, b = coarsest((a, b))
-    common = np.intersect1d(a.model_items, b.model_items, assume_unique=True)
-    return Estimate.of_items(len(common), a.shift)
-
-
-def saved_pages(samples: Sequence[Sample]) -> Estimate:
-    """Pages that guests on one host save by sharing between them.
-
-    A page that m guests hold saves m - 1; so the standard error weighs each
-    sampled page with m - 1.
-    """
-    if not samples:
-        return Estimate(0.0, 0.0)
-    thinned = coarsest(samples)
-    items = np.concatenate([sample.model_items for sample in thinned])
-    holders = np.unique(items, return_counts=True)[1].astype(np.float64) - 1.0
-    scale = float(1 << thinned[0].shift)
-    return Estimate(
-        float(holders.sum()) * scale,
-        scale * math.sqrt(float(np.square(holders).sum()) * (1.0 - 1.0 / scale)),
-    )
-
-
-def union_pages(samples: Sequence[Sample]) -> Estimate:
-    """Unique pages of guests on one host after perfect merging.
-
-    Each guest's own count is exact; only what they save together is estimated.
-    """
-    saved = saved_pages(samples)
-    unique = sum(sample.counters.unique_pages for sample in samples)
-    return Estimate(max(unique - saved.pages, 0.0), saved.standard_error)

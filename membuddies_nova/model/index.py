@@ -75,7 +75,7 @@ def page_classes(
         )
         rows.append(np.asarray(group, np.int32)[owners])
         columns.append(classes + known)
-        # Of pages kept with probability 2^-shift, see Estimate.of_items.
+        # Of pages kept with probability 2^-shift, see Estimate.
         scale = float(1 << shift)
         pages.append(counts * scale)
         variance.append(counts * scale * (scale - 1.0))

@@ -5,10 +5,33 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from membuddies_nova import exceptions
+from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint import page, sample, seal
+from membuddies_nova.model.sharing import SharingModel
+from membuddies_nova.model.snapshot import ClusterSnapshot
 from tests.unit.fingerprint.strategies import KEY, page_lists, shifts
 
 ZERO = page.zero_page_id()
+
+
+def model(samples):
+    names = [str(number) for number in range(len(samples))]
+    guests = tuple(Guest(uuid=name, name=name, memory_mb=0) for name in names)
+    return SharingModel(
+        ClusterSnapshot(
+            hosts=(), guests=guests, samples=dict(zip(names, samples, strict=True))
+        ),
+        Scope.GLOBAL,
+    )
+
+
+def shared_pages(a, b):
+    return model([a, b]).shared_pages("0", "1")
+
+
+def union_pages(samples):
+    whole = model(samples)
+    return whole.host_pages(whole.uuids)
 
 
 def exact(ids):
@@ -36,7 +59,7 @@ def test_a_sample_keeps_exactly_the_ids_with_enough_leading_zeros(ids, shift):
 
 @given(page_lists, page_lists)
 def test_with_shift_0_shared_pages_are_the_exact_intersection(a, b):
-    estimate = sample.shared_pages(
+    estimate = shared_pages(
         sample.Sample.of_pages(a, shift=0), sample.Sample.of_pages(b, shift=0)
     )
     assert estimate == sample.Estimate(len(exact(a) & exact(b)), 0.0)
@@ -46,7 +69,7 @@ def test_with_shift_0_shared_pages_are_the_exact_intersection(a, b):
 def test_with_shift_0_the_union_is_exact_for_any_number_of_guests(lists):
     samples = [sample.Sample.of_pages(ids, shift=0) for ids in lists]
     union = set().union(*map(exact, lists)) if lists else set()
-    assert sample.union_pages(samples) == sample.Estimate(len(union), 0.0)
+    assert union_pages(samples) == sample.Estimate(len(union), 0.0)
 
 
 @given(page_lists, shifts, st.integers(0, 6), st.booleans())
@@ -67,7 +90,7 @@ def test_sealing_and_different_shifts_leave_the_estimate_as_it_is(a, b, first, s
         sample.Sample.of_pages(b, shift=second),
     )
     sealed = [value.sealed(KEY) for value in bare]
-    assert sample.shared_pages(*sealed) == sample.shared_pages(*bare)
+    assert shared_pages(*sealed) == shared_pages(*bare)
 
 
 def test_a_finer_shift_than_taken_is_refused():
@@ -86,14 +109,14 @@ def test_different_keys_never_compare():
     other = seal.SealKey(bytes(32))
     for x, y in ((a, a.sealed(KEY)), (a.sealed(other), a.sealed(KEY))):
         with pytest.raises(exceptions.IncompatibleFingerprintsError, match="in key"):
-            sample.shared_pages(x, y)
+            shared_pages(x, y)
 
 
 def test_different_seeds_never_compare():
     a = sample.Sample.of_pages(np.array([1], np.uint64), shift=0)
     b = sample.Sample.of_pages(np.array([1], np.uint64), shift=0, seed=1)
     with pytest.raises(exceptions.IncompatibleFingerprintsError, match="in seed"):
-        sample.union_pages([a, b])
+        union_pages([a, b])
 
 
 def test_only_items_that_held_still_count_in_the_model():
@@ -102,7 +125,7 @@ def test_only_items_that_held_still_count_in_the_model():
 
     a = taken(1, 2, 3, 4).with_stability(taken(2, 3, 9)).sealed(KEY)
     b = taken(3, 4, 5).sealed(KEY)
-    assert sample.shared_pages(a, b).pages == 1  # 3; 4 is new in a
+    assert shared_pages(a, b).pages == 1  # 3; 4 is new in a
 
 
 def test_a_coarser_scan_before_says_nothing_of_stability():
@@ -129,7 +152,7 @@ def test_the_standard_error_brackets_the_truth(shift):
         ids = rng.integers(0, 2**64 - 1, 30_000, np.uint64)
         a = sample.Sample.of_pages(ids[:20_000], shift=shift)
         b = sample.Sample.of_pages(ids[10_000:], shift=shift)
-        estimate = sample.shared_pages(a, b)
+        estimate = shared_pages(a, b)
         errors.append(estimate.pages - 10_000)
         inside += abs(errors[-1]) <= 2 * estimate.standard_error
     assert 0.90 <= inside / 300 <= 0.99
