@@ -91,9 +91,6 @@ class Cloud:
             )
         )
 
-    def close(self) -> None:
-        self._connection.close()
-
     def get(
         self, service: str, path: str, params: Mapping[str, Any] | None = None
     ) -> Json:
