@@ -131,6 +131,8 @@ class Scheduler:
     def end(self):
         self._child.stdin.close()
         self._child.wait(PATIENCE_SECONDS)
+        self._reader.join(PATIENCE_SECONDS)
+        self._child.stdout.close()
 
 
 @pytest.fixture
@@ -240,7 +242,9 @@ def feed(transport_url):
     conf([], default_config_files=[])
     conf.set_override("transport_url", transport_url, group=bus.GROUP)
     conf.set_override("rpc_timeout_seconds", 5.0, group=bus.GROUP)
-    return local_board.BoardFeed(conf)
+    feed = local_board.BoardFeed(conf)
+    yield feed
+    feed._client.close()
 
 
 def newest(feed):
