@@ -68,6 +68,7 @@ _READER_POLICIES: dict[str, dict[str, tuple[str, ...]]] = {
             "os_compute_api:os-migrations:index:host",
         ),
         "rule:project_manager_or_admin": ("os_compute_api:os-migrations:index",),
+        "rule:project_reader_or_admin": ("os_compute_api:os-server-groups:show",),
     },
     "placement": {
         "rule:admin_or_service_api": (
