@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from .lab.buddies import Buddies
 from .lab.cloud import Cloud
 from .lab.layout import Layout
 
@@ -26,3 +27,17 @@ def cloud() -> Iterator[Cloud]:
     finally:
         if not was_up:
             lab.down()
+
+
+@pytest.fixture(scope="package")
+def buddies(cloud: Cloud) -> Iterator[Buddies]:
+    """Our services on that cloud: they watch, and move nothing.
+
+    On a cloud that is left up, they are taken down all the same.
+    """
+    ours = Buddies(cloud)
+    try:
+        ours.up(mode="observe")
+        yield ours
+    finally:
+        ours.down()

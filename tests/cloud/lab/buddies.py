@@ -8,6 +8,7 @@ or a reader of the demo need not wait for minutes; everything else is the defaul
 
 import json
 import secrets
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -81,6 +82,12 @@ class Buddies:
         rebalancer = {"mode": mode, "host": name, **options}
         self._start("rebalancer", name, {"rebalancer": rebalancer}, "ctl")
 
+    def reload_rebalancer(self, mode: str, name: str, **options: object) -> None:
+        """Let a rebalancer that runs read other options of its group."""
+        rebalancer = {"mode": mode, "host": name, **options}
+        self._write_own("rebalancer", name, {"rebalancer": rebalancer})
+        self.cloud.kill_service(f"membuddies-rebalancer-{name}", signal.SIGHUP)
+
     def start_agent(self, key: str) -> None:
         """Start the agent of a machine (``c1``, ``c2``, ``c3``)."""
         place = next(place for place in HOSTS if place.key == key)
@@ -119,11 +126,6 @@ class Buddies:
     def json(self, *arguments: str) -> Any:
         """What a ``membuddies`` command prints with ``-f json``."""
         return json.loads(self.run(*arguments, "-f", "json").stdout)
-
-    def command_line(self, command: str = "membuddies") -> str:
-        """How to run one of our commands by hand."""
-        line = " ".join(self._command(command))
-        return f"{self.cloud.enter_script} {line}"
 
     def wait(
         self, done: Callable[[], Any], complaint: str, timeout_seconds: float = 120
@@ -166,6 +168,9 @@ class Buddies:
         for name, options in self.options.items():
             sections.setdefault(name, {}).update(options)
         configuration.write(self.config_file, configuration.render(sections))
+        home = cloud.layout.home / ".membuddies"
+        if not home.exists():
+            home.symlink_to(self.config_file.parent)
         if not self._key_file.exists():
             self._key_file.touch(mode=0o600)
             self._key_file.write_text(secrets.token_hex(32))
@@ -180,10 +185,13 @@ class Buddies:
         return self.config_file.with_name("seal.key")
 
     def _start(self, part: str, name: str, own: _Sections, where: str) -> None:
-        file = self.config_file.with_name(f"{part}-{name}.conf")
-        configuration.write(file, configuration.render(own))
+        file = self._write_own(part, name, own)
         command = [*self._command(f"membuddies-{part}"), "--config-file", str(file)]
         self.cloud.start_service(f"membuddies-{part}-{name}", command, where)
+
+    def _write_own(self, part: str, name: str, own: _Sections) -> Path:
+        file = self.config_file.with_name(f"{part}-{name}.conf")
+        return configuration.write(file, configuration.render(own))
 
     def _command(self, program: str) -> list[str]:
         return [venv_program(program), "--config-file", str(self.config_file)]
