@@ -56,11 +56,17 @@ OPTIONS: list[cfg.Opt] = [
         "scope",
         mutable=True,
         default=cluster.Scope.PROJECT.value,
-        choices=[scope.value for scope in cluster.Scope],
-        help="How far sharing counts in a decision. `project`: only between guests "
-        "of one project. `group`: between guests whose flavor names one "
-        "membuddies:trust_group. `global` lets a tenant's content decide beside "
-        "whom it runs, which tells tenants about each other.",
+        choices=[
+            (cluster.Scope.PROJECT.value, "between guests of one project"),
+            (
+                cluster.Scope.GROUP.value,
+                "between guests whose flavor names one membuddies:trust_group; "
+                "guests without one: as project",
+            ),
+            (cluster.Scope.GLOBAL.value, "between all guests"),
+        ],
+        help="How far sharing counts in a decision. With `global` a tenant's content "
+        "decides beside whom it runs, which tells tenants about each other.",
     ),
     cfg.FloatOpt(
         "period_seconds",

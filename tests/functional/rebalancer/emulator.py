@@ -5,14 +5,11 @@ For tests of the rebalancer's state machine: the real openstacksdk talks to it,
 through a token of the Keystone in front. It knows what a live migration needs
 and nothing else. So that it stays honest, each query and body that comes in and
 each body that goes out is checked against Nova's own schemas; what fails is kept
-in ``dishonesty``, which the fixture asserts to be empty. Refusals and the order of
-states are those of nova.compute.api.live_migrate and nova.conductor.manager.
+in ``dishonesty``, which the fixture asserts to be empty.
 
-A migration takes one step each time its server's migrations are listed; one
-that is held stays ``running`` until it is released.
+A migration takes one step each time its server's migrations are listed.
 """
 
-import dataclasses
 import datetime
 import http.server
 import json
@@ -32,11 +29,17 @@ from nova.api.openstack.compute.schemas import (
     services,
 )
 
-USER = "5fce3a5f5bb24a3c9f2e5c6a4c1d0b11"
-PROJECT = "9d7c4b1e2f3a4c5d8e6f7a8b9c0d1e2f"
+from tests.functional.rebalancer.bodies import record_body, server_body
+from tests.functional.rebalancer.fake_cloud import (
+    PROJECT,
+    USER,
+    FakeCloud,
+    FakeServer,
+    stamp,
+)
+
 MAX_MICROVERSION = (2, 95)
 
-_RUNNING_STATES = ["queued", "preparing", "running", "post-migrating"]
 _FAULTS = {
     400: "badRequest",
     403: "forbidden",
@@ -47,74 +50,18 @@ _FAULTS = {
 }
 
 
-@dataclasses.dataclass
-class Fault:
-    """What goes wrong with the next request for a live migration.
+class NovaEmulator(FakeCloud):
+    """The HTTP server in front of a cloud.
 
-    :ivar accepted: whether Nova acts on the request all the same
-    :ivar status: HTTP status of the answer, None to cut the connection
-    :ivar late: no answer at all, the connection stays open
-    :ivar message: of the answer's body
+    :ivar posts: uuids of the servers for which a migration was requested
+    :ivar away: Nova, not Keystone, answers 503
+    :ivar forbidden: parts of paths that are answered with 403
     """
-
-    accepted: bool
-    status: int | None = None
-    message: str = "Unexpected API Error."
-    late: bool = False
-
-
-@dataclasses.dataclass
-class FakeServer:
-    """A server, and what becomes of its next migration.
-
-    :ivar ending: status in which it ends
-    :ivar refusal: why the scheduler finds no host; then ``ending`` is ``error``
-    :ivar held: it stays ``running`` until this is false
-    :ivar silent: the conductor never takes the request up: no record
-    """
-
-    uuid: str
-    host: str
-    status: str = "ACTIVE"
-    task_state: str | None = None
-    locked: bool = False
-    ending: str = "completed"
-    refusal: str | None = None
-    held: bool = False
-    silent: bool = False
-    lands_on: str | None = None
-    status_after: str = "ACTIVE"
-    fault: Fault | None = None
-
-
-@dataclasses.dataclass
-class Record:
-    """A migration record as Nova's database holds it."""
-
-    id: int
-    server: str
-    source: str
-    destination: str | None
-    wanted: str
-    status: str
-    kind: str = "live-migration"
-    user: str = USER
-    created: datetime.datetime = dataclasses.field(
-        default_factory=lambda: datetime.datetime.now(datetime.UTC)
-    )
-
-
-class NovaEmulator:
-    """The state of the cloud, and the HTTP server in front of it."""
 
     def __init__(self) -> None:
-        self.servers: dict[str, FakeServer] = {}
-        self.hosts: dict[str, dict[str, Any]] = {}
-        self.records: list[Record] = []
-        self.actions: list[dict[str, Any]] = []
+        super().__init__()
         self.requests: list[tuple[str, str]] = []
         self.posts: list[str] = []
-        self.aborts: list[int] = []
         self.dishonesty: list[str] = []
         self.away = False
         self.forbidden: set[str] = set()
@@ -142,111 +89,6 @@ class NovaEmulator:
         self._http.shutdown()
         self._http.server_close()
         self._thread.join()
-
-    def add_host(self, name: str, **changes: Any) -> None:
-        self.hosts[name] = {"status": "enabled", "state": "up", "forced": False}
-        self.hosts[name].update(changes)
-
-    def add_server(self, host: str, **changes: Any) -> FakeServer:
-        server = FakeServer(uuid=str(uuid.uuid4()), host=host, **changes)
-        self.servers[server.uuid] = server
-        return server
-
-    def add_record(
-        self, server: FakeServer, destination: str, **changes: Any
-    ) -> Record:
-        """A migration that somebody else started, or that was before."""
-        record = Record(
-            id=len(self.records) + 1,
-            server=server.uuid,
-            source=server.host,
-            destination=destination,
-            wanted=destination,
-            status="running",
-        )
-        record = dataclasses.replace(record, **changes)
-        self.records.append(record)
-        return record
-
-    def records_of(self, server: FakeServer) -> list[Record]:
-        return [record for record in self.records if record.server == server.uuid]
-
-    def live_migrate(self, server: FakeServer, destination: str) -> None:
-        """What Nova does once it has taken the request."""
-        action = {
-            "action": "live-migration",
-            "instance_uuid": server.uuid,
-            "request_id": f"req-{uuid.uuid4()}",
-            "user_id": USER,
-            "project_id": PROJECT,
-            "start_time": _stamp(datetime.datetime.now(datetime.UTC)),
-            "updated_at": _stamp(datetime.datetime.now(datetime.UTC)),
-            "message": None,
-            "events": [],
-        }
-        self.actions.append(action)
-        server.task_state = "migrating"
-        if server.silent:
-            return
-        if server.refusal is None:
-            self.add_record(server, destination, status="accepted")
-            return
-        # As nova.conductor.manager._live_migrate: the record never got its
-        # destination, the guest stays as it was, the reason is in the event.
-        record = self.add_record(server, destination, status="error")
-        record.destination = None
-        server.task_state = None
-        self._blame(server, "conductor_live_migrate_instance", server.refusal)
-
-    def step(self, record: Record) -> None:
-        """Take a migration one state on."""
-        server = self.servers.get(record.server)
-        if record.kind != "live-migration" or server is None:
-            return
-        if record.status == "accepted":
-            record.status = _RUNNING_STATES[0]
-        elif record.status in _RUNNING_STATES[:-1]:
-            if record.status == "running" and server.held:
-                return
-            record.status = _RUNNING_STATES[_RUNNING_STATES.index(record.status) + 1]
-        elif record.status == "post-migrating":
-            record.status = server.ending
-            server.task_state = None
-            server.status = server.status_after
-            if server.ending == "completed":
-                server.host = server.lands_on or record.wanted
-            else:
-                self._blame(
-                    server,
-                    "compute_live_migration",
-                    "Live Migration failure: operation failed: guest CPU differs",
-                )
-
-    def abort(self, record: Record) -> None:
-        self.aborts.append(record.id)
-        record.status = "cancelled"
-        self.servers[record.server].task_state = None
-
-    def _blame(self, server: FakeServer, event: str, details: str) -> None:
-        action = next(
-            action
-            for action in reversed(self.actions)
-            if action["instance_uuid"] == server.uuid
-        )
-        now = _stamp(datetime.datetime.now(datetime.UTC))
-        action["message"] = "Error"
-        action["events"].append(
-            {
-                "event": event,
-                "start_time": now,
-                "finish_time": now,
-                "result": "Error",
-                "traceback": "Traceback (most recent call last): ...",
-                "host": "ctl",
-                "hostId": "2091634baaccdc4c5a1d57069c833e402921df696b7f970791b12ec6",
-                "details": details,
-            }
-        )
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -379,7 +221,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             servers.show_response_v290
             if self._asked >= (2, 90)
             else servers.show_response_v273,
-            {"server": _server_body(server, status, self._asked)},
+            {"server": server_body(server, status)},
         )
 
     def act(self, server_id: str, query: dict[str, str], body: Any) -> None:
@@ -435,7 +277,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 datetime.datetime.fromisoformat(query["changes-since"])
             ):
                 continue
-            found.append(_record_body(record, self.nova.url))
+            found.append(record_body(record, self.nova.url))
         self._answer_checked(
             migrations.index_response_v280, {"migrations": found[::-1]}
         )
@@ -472,7 +314,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 "status": host["status"],
                 "state": host["state"],
                 "forced_down": host["forced"],
-                "updated_at": _stamp(datetime.datetime.now(datetime.UTC)),
+                "updated_at": stamp(datetime.datetime.now(datetime.UTC)),
                 "disabled_reason": None,
             }
             for name, host in self.nova.hosts.items()
@@ -566,97 +408,3 @@ _ROUTES: list[tuple[str, str, str]] = [
     (r"/compute/v2.1/os-migrations", "GET", "list_migrations"),
     (r"/compute/v2.1/os-services", "GET", "list_services"),
 ]
-
-
-def _stamp(moment: datetime.datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%f")
-
-
-def _record_body(record: Record, url: str) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "created_at": _stamp(record.created),
-        "dest_compute": record.destination,
-        "dest_host": None,
-        "dest_node": record.destination,
-        "id": record.id,
-        "instance_uuid": record.server,
-        "new_instance_type_id": 1,
-        "old_instance_type_id": 1,
-        "source_compute": record.source,
-        "source_node": record.source,
-        "status": record.status,
-        "updated_at": _stamp(record.created),
-        "migration_type": record.kind,
-        "uuid": str(uuid.uuid5(uuid.NAMESPACE_OID, str(record.id))),
-        "project_id": PROJECT,
-        "user_id": record.user,
-    }
-    if record.kind == "live-migration" and record.status in _RUNNING_STATES:
-        path = f"servers/{record.server}/migrations/{record.id}"
-        body["links"] = [
-            {"rel": "self", "href": f"{url}/compute/v2.1/{path}"},
-            {"rel": "bookmark", "href": f"{url}/compute/{path}"},
-        ]
-    return body
-
-
-def _server_body(
-    server: FakeServer, status: str, microversion: tuple[int, int]
-) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "accessIPv4": "192.0.2.1",
-        "accessIPv6": "2001:db8::1",
-        "addresses": {},
-        "config_drive": "",
-        "created": "2026-11-24T08:00:00Z",
-        "flavor": {
-            "disk": 0,
-            "ephemeral": 0,
-            "original_name": "m1",
-            "ram": 256,
-            "swap": 0,
-            "vcpus": 1,
-            "extra_specs": {},
-        },
-        "hostId": "2091634baaccdc4c5a1d57069c833e402921df696b7f970791b12ec6",
-        "host_status": "UP",
-        "id": server.uuid,
-        "image": {
-            "id": "70a599e0-31e7-49b7-b260-868f441e862b",
-            "links": [{"rel": "bookmark", "href": "http://127.0.0.1/images/1"}],
-        },
-        "key_name": None,
-        "links": [{"rel": "self", "href": f"http://127.0.0.1/servers/{server.uuid}"}],
-        "metadata": {},
-        "name": "vm",
-        "os-extended-volumes:volumes_attached": [],
-        "progress": 0,
-        "status": status,
-        "tenant_id": PROJECT,
-        "updated": "2026-11-24T08:00:05Z",
-        "user_id": USER,
-        "OS-DCF:diskConfig": "AUTO",
-        "OS-EXT-AZ:availability_zone": "nova",
-        "OS-EXT-SRV-ATTR:host": server.host,
-        "OS-EXT-SRV-ATTR:hostname": "vm",
-        "OS-EXT-SRV-ATTR:hypervisor_hostname": server.host,
-        "OS-EXT-SRV-ATTR:instance_name": "instance-00000001",
-        "OS-EXT-SRV-ATTR:kernel_id": "",
-        "OS-EXT-SRV-ATTR:launch_index": 0,
-        "OS-EXT-SRV-ATTR:ramdisk_id": "",
-        "OS-EXT-SRV-ATTR:reservation_id": "r-1",
-        "OS-EXT-SRV-ATTR:root_device_name": "/dev/vda",
-        "OS-EXT-SRV-ATTR:user_data": None,
-        "OS-EXT-STS:power_state": 1,
-        "OS-EXT-STS:task_state": server.task_state,
-        "OS-EXT-STS:vm_state": server.status.lower(),
-        "OS-SRV-USG:launched_at": "2026-11-24T08:00:05.000000",
-        "OS-SRV-USG:terminated_at": None,
-        "locked": server.locked,
-        "locked_reason": None,
-        "description": None,
-        "tags": [],
-        "trusted_image_certificates": None,
-        "server_groups": [],
-    }
-    return body

@@ -11,7 +11,7 @@ from membuddies_nova.facts import HostFacts, KsmFacts, Number
 from membuddies_nova.fingerprint import codec, seal
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.plan import Goal, HostUse, Move, Plan, Verdict
-from tests.functional.rebalancer.emulator import FakeServer, NovaEmulator
+from tests.functional.rebalancer.fake_cloud import FakeCloud, FakeServer
 
 KEY = seal.SealKey(bytes(32))
 
@@ -92,9 +92,9 @@ def only_move(database: Database, plan_id: str) -> MoveRecord:
     return record
 
 
-def store_inventory(database: Database, emulator: NovaEmulator, now: float) -> None:
-    """What the inventory reader would have read from the emulator by now."""
-    hosts = [Host(name=name, memory_mb=4096, vcpus=16) for name in emulator.hosts]
+def store_inventory(database: Database, cloud: FakeCloud, now: float) -> None:
+    """What the inventory reader would have read from the cloud by now."""
+    hosts = [Host(name=name, memory_mb=4096, vcpus=16) for name in cloud.hosts]
     guests = [
         Guest(
             uuid=server.uuid,
@@ -106,7 +106,7 @@ def store_inventory(database: Database, emulator: NovaEmulator, now: float) -> N
             task_state=server.task_state,
             locked=server.locked,
         )
-        for server in emulator.servers.values()
+        for server in cloud.servers.values()
     ]
     with database.writer() as session:
         inventory.replace(session, hosts, guests, now)

@@ -14,7 +14,7 @@ from membuddies_nova.rebalancer.execution import Executor, Rules
 from membuddies_nova.rebalancer.moves import Mover, Patience
 from membuddies_nova.rebalancer.policy import Caps, Mode, OnFailure, Window
 from tests.functional.rebalancer import rows
-from tests.functional.rebalancer.emulator import Fault
+from tests.functional.rebalancer.fake_cloud import Fault
 from tests.functional.rebalancer.rows import Clock, move
 
 NOW = 1_800_000_000.0

@@ -8,7 +8,7 @@ from membuddies_nova import exceptions
 from membuddies_nova.conf import rebalancer as options
 from membuddies_nova.rebalancer import migrations
 from membuddies_nova.rebalancer.migrations import Nova
-from tests.functional.rebalancer.emulator import USER, Fault
+from tests.functional.rebalancer.fake_cloud import USER, Fault
 
 
 def test_a_server_is_read_as_nova_tells_it(emulator, nova):

@@ -11,7 +11,7 @@ from membuddies_nova import exceptions
 from membuddies_nova.db import plans
 from membuddies_nova.rebalancer.migrations import NovaUnavailableError
 from membuddies_nova.rebalancer.moves import Mover, Patience
-from tests.functional.rebalancer.emulator import Fault
+from tests.functional.rebalancer.fake_cloud import Fault
 from tests.functional.rebalancer.rows import Clock, move, only_move, store_plan
 
 NOW = 1_800_000_000.0

@@ -5,6 +5,7 @@ Real processes, a real database and an emulated Nova. Migrations that are held
 keep a move in the middle for as long as a test needs.
 """
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -13,10 +14,12 @@ import time
 import pytest
 
 from membuddies_nova.db import leases, plans, services
+from membuddies_nova.db.api import DatabaseUnavailableError
 from tests.functional.rebalancer import rows
 from tests.functional.rebalancer.rows import move
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 150
+INVENTORY_SECONDS = 10
 
 
 class Processes:
@@ -29,6 +32,7 @@ class Processes:
         self.nova_options = nova_options
         self.database_url = database_url
         self.running: list[subprocess.Popen] = []
+        self.inventory_at = float("inf")
 
     def start(self, name: str, **options) -> subprocess.Popen:
         settings = {
@@ -73,11 +77,19 @@ class Processes:
                     for path in self.folder.glob("*.log")
                 )
                 pytest.fail(f"it never came to this: {what}\n{logs}")
+            if time.time() > self.inventory_at + INVENTORY_SECONDS:
+                self.read_inventory()
             time.sleep(0.1)
 
+    def read_inventory(self) -> None:
+        """What the controller would do meanwhile."""
+        self.inventory_at = time.time()
+        with contextlib.suppress(DatabaseUnavailableError):
+            rows.store_inventory(self.database, self.emulator, self.inventory_at)
+
     def store(self, *moves) -> str:
+        self.read_inventory()
         now = time.time()
-        rows.store_inventory(self.database, self.emulator, now)
         return rows.store_plan(self.database, *moves, now=now, state="approved")
 
     def states(self, plan_id: str) -> list[str]:
