@@ -4,12 +4,24 @@
 PYTHON := .venv/bin/python
 # OpenStack's libraries warn of what their own dependencies deprecate.
 LAB := $(PYTHON) -W ignore -m tests.cloud.lab
+DEMO := $(PYTHON) -W ignore -m tests.cloud.demo
 PYTEST := $(PYTHON) -m pytest
 SHELL_FILES := $(shell git ls-files '*.sh') .ci/run
 BENCHMARKS := $(shell grep -l '__main__' tests/benchmarks/*.py | sed 's/\.py$$//; s|/|.|g')
 
-.PHONY: packages venv lock cloud-up cloud-down distclean
+.PHONY: packages venv lock demo demo-down cloud-up cloud-down distclean
 .PHONY: lint test test-unit test-functional test-cloud bench docs
+
+# From an empty machine to a cloud with our services on it, told as a story.
+demo:
+	@tools/check-demo.sh
+	@$(MAKE) --silent venv
+	@$(DEMO) up
+
+# Ends it; packages, the virtual environment and build/demo/report.json stay.
+demo-down:
+	@tools/install-packages.sh restore
+	@if [ -x $(PYTHON) ]; then $(DEMO) down; fi
 
 packages:
 	tools/install-packages.sh
@@ -58,5 +70,5 @@ cloud-up: venv
 cloud-down:
 	if [ -x $(PYTHON) ]; then $(LAB) down; fi
 
-distclean: cloud-down
+distclean: demo-down cloud-down
 	rm -rf .venv build

@@ -4,6 +4,9 @@
 # Installs the Debian packages that the project's tests and its demo stand on:
 # only those that are missing, and without starting any service of theirs.
 # Asks the network for nothing when everything is there.
+#
+# usage: install-packages.sh [restore]
+# "restore" only takes back what an installation that was killed left behind.
 set -euo pipefail
 
 PACKAGES=(
@@ -19,6 +22,7 @@ PACKAGES=(
 )
 POLICY=/usr/sbin/policy-rc.d
 POLICY_SAVED=$POLICY.membuddies-saved
+POLICY_MARK="# membuddies: no service starts while its package is installed"
 
 fail() {
     echo "install-packages: $*" >&2
@@ -36,22 +40,32 @@ missing_packages() {
     done
 }
 
+is_policy_ours() {
+    grep --quiet --no-messages --fixed-strings "$POLICY_MARK" "$POLICY"
+}
+
 # policy-rc.d is Debian's way to say which services may start; 101 means none.
 forbid_services() {
-    if [ -e "$POLICY" ] && [ ! -e "$POLICY_SAVED" ]; then
+    if [ -e "$POLICY" ] && ! is_policy_ours; then
         mv "$POLICY" "$POLICY_SAVED"
     fi
-    printf '#!/bin/sh\nexit 101\n' > "$POLICY"
+    printf '#!/bin/sh\n%s\nexit 101\n' "$POLICY_MARK" > "$POLICY"
     chmod 0755 "$POLICY"
 }
 
 allow_services() {
-    rm -f "$POLICY"
+    if is_policy_ours; then
+        rm "$POLICY"
+    fi
     if [ -e "$POLICY_SAVED" ]; then
         mv "$POLICY_SAVED" "$POLICY"
     fi
 }
 
+if [ "${1:-}" = restore ]; then
+    allow_services
+    exit 0
+fi
 command -v dpkg-query >/dev/null \
     || fail "needs Debian 12 (dpkg-query was not found)"
 mapfile -t missing < <(missing_packages)

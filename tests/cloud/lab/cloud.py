@@ -198,6 +198,13 @@ class Cloud:
         """The physical memory behind each host's guests; keys as Nova spells them."""
         return frames.count_hosts(self.layout, HOSTS)
 
+    def shared_with_hosts(self, guest: str) -> dict[str, int]:
+        """Frames that a guest has in common with each host's other guests.
+
+        :param guest: the instance's uuid; the guest must run
+        """
+        return frames.shared_with_hosts(self.layout, HOSTS, guest)
+
     @property
     def ksm(self) -> Ksm:
         """The machine's page merging, for ``with cloud.ksm.merging():``."""
@@ -260,7 +267,10 @@ class Cloud:
 
     @property
     def enter_script(self) -> Path:
-        """``enter COMMAND ...``: runs a command on the control plane as admin."""
+        """``enter COMMAND ...``: runs a command on the control plane as admin.
+
+        Its home is the lab's: there our commands find their configuration.
+        """
         return self.layout.root / "enter"
 
     def _write_enter_script(self) -> None:
@@ -268,9 +278,11 @@ class Cloud:
         path = f"{Path(venv_program('python')).parent}:/usr/sbin:/usr/bin:/sbin:/bin"
         env = {
             **self.client_env(),
+            "HOME": str(self.layout.home),
             "PATH": path,
             "TERM": os.environ.get("TERM", "dumb"),
         }
+        self.layout.home.mkdir()
         command = " ".join(control.entering([], env))
         self.enter_script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         self.enter_script.chmod(0o755)

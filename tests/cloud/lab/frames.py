@@ -101,6 +101,28 @@ def count_hosts(layout: Layout, hosts: Sequence[Place]) -> dict[str, FrameCount]
     }
 
 
+def shared_with_hosts(
+    layout: Layout, hosts: Sequence[Place], guest: str
+) -> dict[str, int]:
+    """Distinct frames that a guest has in common with each host's other guests.
+
+    The kernel merges across the lab's hosts, so this tells what the guest shares
+    with guests of hosts that it is not on, too.  The kernel's zero page is left out.
+
+    :param guest: the instance's uuid
+    """
+    guests = {host.service_host: guests_on(layout, host) for host in hosts}
+    pid = next(pids[guest] for pids in guests.values() if guest in pids)
+    own = np.unique(_mapped_frames(pid))
+    own = own[(_frame_flags(own) & _ZERO_PAGE) == 0]
+    shared = {}
+    for host, pids in guests.items():
+        others = [_mapped_frames(pid) for uuid, pid in pids.items() if uuid != guest]
+        frames = np.unique(np.concatenate([*others, np.empty(0, np.uint64)]))
+        shared[host] = len(np.intersect1d(own, frames, assume_unique=True))
+    return shared
+
+
 def _mapped_frames(pid: int) -> NDArray[np.uint64]:
     """The frame number of every present page of the mergeable mappings."""
     parts = []

@@ -158,7 +158,10 @@ class Ksm:
         while not locked.exists():
             if time.monotonic() > deadline:
                 services.stop(_HOLDER)
-                raise LabError(f"another process holds {LOCK}")
+                raise LabError(
+                    f"another lab or test uses KSM and holds {LOCK} (is a demo up? "
+                    f"`make demo-down` ends it)"
+                )
             time.sleep(0.1)
 
     def _existing(self) -> list[str]:

@@ -100,6 +100,11 @@ class Layout:
         return self.root / "services"
 
     @property
+    def home(self) -> Path:
+        """The home directory of whoever enters the lab."""
+        return self.root / "home"
+
+    @property
     def clouds_yaml(self) -> Path:
         """openstacksdk's and the openstack client's configuration file."""
         return self.root / "clouds.yaml"
