@@ -1,5 +1,6 @@
 #!/bin/busybox sh
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=dash
 #
 # Process 1 of a guest: fills memory that no other guest has, says so, and stays.
 # Kernel command line: private_mb=N (default 8), churn_mb_per_minute=N (default 0).
