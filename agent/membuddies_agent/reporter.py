@@ -30,6 +30,8 @@ _JITTER = 0.1
 _COALESCE_SECONDS = 1.0
 """Events come in bursts: wait this long for the others."""
 _FIRST_RETRY_SECONDS = 2.0
+_LONGEST_PAUSE_PERIODS = 5
+"""No answer of a controller silences an agent for longer than so many periods."""
 
 
 class Reporter:
@@ -166,8 +168,10 @@ class Reporter:
             if self._failures:
                 LOG.info("The controller answers again")
             self._failures = 0
-            if slow_down_seconds > self.period_seconds:
-                return slow_down_seconds * random.uniform(1, 1 + _JITTER), False
+            longest = _LONGEST_PAUSE_PERIODS * self.period_seconds
+            pause = min(slow_down_seconds, longest)
+            if pause > self.period_seconds:
+                return pause * random.uniform(1, 1 + _JITTER), False
         return varied, True
 
     def _notice_key(self) -> None:

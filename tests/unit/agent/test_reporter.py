@@ -192,6 +192,12 @@ def test_the_controllers_wish_to_slow_down_is_honoured(bench):
     assert not hurry, "a change of the guests must not bring the next one forward"
 
 
+def test_no_controller_silences_an_agent_for_good(bench):
+    bench.controller.answers = [ReportAnswer(slow_down_seconds=1e9)]
+    delay, _ = bench.reporter._report_and_plan()
+    assert 300.0 <= delay <= 330.0
+
+
 @pytest.mark.parametrize(
     "error", [BusRefused("your clock is wrong"), RuntimeError("nobody foresaw this")]
 )
