@@ -175,6 +175,8 @@ class PlanCancel(WrittenHelp, Command):
     """End a plan: none of its moves starts any more.
 
     Migrations under way go on to their end, unless --abort asks Nova to abort them.
+    Nova 2026.1 and later leave an aborted guest in ERROR, although it runs on:
+    `openstack server set --state active` puts that right.
 
     Example:
 

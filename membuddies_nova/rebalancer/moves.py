@@ -245,7 +245,7 @@ class Mover:
         elif found[0].succeeded:
             self._settle(record, None)
         elif found[0].failed:
-            self._failed(record, found[0])
+            self._failed(record, found[0], abort)
         elif abort and record.id not in self._aborted:
             self._abort(record, found[0])
 
@@ -273,7 +273,7 @@ class Mover:
                 f"{server.status} on host {server.host} (task: {server.task_state})",
             )
 
-    def _failed(self, record: MoveRecord, migration: Migration) -> None:
+    def _failed(self, record: MoveRecord, migration: Migration, abort: bool) -> None:
         server = self._nova.server(record.move.guest)
         try:
             reason = self._nova.reason(record.move.guest) or "Nova gives no reason"
@@ -282,7 +282,10 @@ class Mover:
         detail = f"migration {migration.id} ended as {migration.status}: {reason}"
         if server is not None and server.status != "ACTIVE":
             detail += f"; the guest is {server.status} on host {server.host}"
-        state = "cancelled" if migration.status == "cancelled" else "failed"
+        # An aborted migration ends as `error` since Nova 2026.1, and its guest, which
+        # runs on where it was, goes to ERROR (Nova's commit 20a9f9d7).
+        cancelled = abort or migration.status == "cancelled"
+        state = "cancelled" if cancelled else "failed"
         self._finish(record, state, detail)
 
     def _abort(self, record: MoveRecord, migration: Migration) -> None:

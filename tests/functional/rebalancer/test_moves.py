@@ -472,6 +472,23 @@ def test_an_aborted_move_ends_as_cancelled_on_its_source(bench):
     assert server.host == "c1"
 
 
+def test_an_aborted_move_that_nova_calls_an_error_is_no_failure(bench):
+    """As Nova does since 2026.1."""
+    server = bench.emulator.add_server("c1", held=True)
+    bench.plan(server)
+    mover = bench.mover()
+    mover.start(bench.record)
+    bench.advance(mover, times=3)
+    bench.advance(mover, abort=True)
+    bench.emulator.records[0].status = "error"
+    server.status = "ERROR"
+
+    record = bench.advance(mover, abort=True)
+
+    assert record.state == "cancelled"
+    assert record.detail.endswith("the guest is ERROR on host c1")
+
+
 def test_a_move_past_the_point_of_abort_is_followed_to_its_end(bench):
     server = bench.emulator.add_server("c1")
     bench.plan(server)
