@@ -105,6 +105,8 @@ def body(message: Mapping[str, Any], field: str, most_bytes: int) -> bytes:
         data = base64.b64decode(value, validate=True)
     except (binascii.Error, ValueError):
         raise MessageError(field, "is not base64, or was cut short") from None
+    if len(data) > most_bytes:
+        raise MessageError(field, f"has {len(data)} bytes, {most_bytes} are allowed")
     if base64.b64encode(data).decode() != value:
         raise MessageError(field, "is not base64 as it is written")
     return data
