@@ -47,6 +47,9 @@ lint: venv
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	gcc -O3 -Wall -Wextra -Werror -Iguest_kmod -I$$($(PYTHON) -c \
+	    'import sysconfig; print(sysconfig.get_path("include"))') \
+	    -c agent/membuddies_agent/_scan.c -o /dev/null
 	shellcheck $(SHELL_FILES)
 	.venv/bin/reno -q lint
 

@@ -1,5 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything is declared in setup.cfg, but the packages of two roots."""
+"""Everything is declared in setup.cfg, but the packages of two roots and the
+extension: setup.cfg knows neither.
+
+The extension is optional. Where there is no compiler it is left out, and scans
+take the pure Python path.
+"""
 
 import setuptools
 
@@ -7,5 +12,16 @@ setuptools.setup(
     packages=[
         *setuptools.find_packages(include=["membuddies_nova*"]),
         "membuddies_agent",
-    ]
+    ],
+    ext_modules=[
+        setuptools.Extension(
+            "membuddies_agent._scan",
+            ["agent/membuddies_agent/_scan.c"],
+            include_dirs=["guest_kmod"],
+            depends=["guest_kmod/xxh3_4096.h"],
+            # The hash relies on the compiler's vectoriser.
+            extra_compile_args=["-O3"],
+            optional=True,
+        )
+    ],
 )

@@ -3,7 +3,7 @@
 #
 # Makes .venv from requirements/lock.txt with the project installed in it
 # (editable). Does nothing when the environment was already made from this lock
-# file and this setup.cfg.
+# file, this setup.cfg and these sources of the C extension.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -29,7 +29,8 @@ find_python() {
 
 inputs() {
     local file
-    for file in requirements/lock.txt setup.cfg setup.py; do
+    for file in requirements/lock.txt setup.cfg setup.py \
+        agent/membuddies_agent/_scan.c guest_kmod/xxh3_4096.h; do
         if [ -e "$file" ]; then
             sha256sum "$file"
         fi

@@ -9,8 +9,10 @@ process of which KSM has merged pages, because a merged page whose other holders
 have gone is mapped by nobody else either.
 
 Pages that are not present are never read: the kernel would allocate them or
-swap them in. A page that leaves between the look at pagemap and the read may
-still be brought back; blocks are small so that this stays rare.
+swap them in. Two races remain. A page that leaves between the look at pagemap
+and the read may still be brought back; blocks are small so that this stays
+rare. And the first page that KSM merges in a process while it is scanned may be
+un-merged if its other holder goes in the same moment; KSM merges it again.
 """
 
 import ctypes
@@ -31,6 +33,9 @@ BLOCK_PAGES = 64
 
 Indices = npt.NDArray[np.intp]
 """Positions of pages in a block, ascending."""
+
+# Errors that mean no more than that a page has left meanwhile.
+_LEFT = (errno.EFAULT, errno.EIO, errno.ENOMEM)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.process_vm_readv.restype = ctypes.c_ssize_t
@@ -86,8 +91,8 @@ class PageReader:
             done = _libc.process_vm_readv(
                 self._pid, local.ctypes.data, 1, remote.ctypes.data, len(remote), 0
             )
-            if done < 0:
-                self._check(ctypes.get_errno())
+            if done < 0 and (code := ctypes.get_errno()) not in _LEFT:
+                raise refusal(self._pid, code)
             pages = max(done, 0) // PAGE_SIZE
             copied += pages
             # What stopped the copy is the page behind: it has left.
@@ -104,29 +109,28 @@ class PageReader:
                     self._memory, [self._buffer[begin : begin + length]], address
                 )
             except OSError as error:
-                self._check(error.errno)
+                if error.errno not in _LEFT:
+                    raise refusal(self._pid, error.errno) from None
                 done = 0
             else:
                 if done == 0:
-                    raise self._gone()
+                    raise refusal(self._pid, errno.ESRCH)
             pages = done // PAGE_SIZE
             copied += pages
             indices = indices[pages + (done < length) :]
         return copied
 
-    def _check(self, code: int | None) -> None:
-        """Raise for an error that is more than a page that has left."""
-        if code in (errno.EFAULT, errno.EIO, errno.ENOMEM):
-            return
-        if code == errno.ESRCH:
-            raise self._gone()
-        raise NoFingerprint(
-            Reason.UNREADABLE,
-            capabilities.refusal(f"the memory of process {self._pid}"),
-        )
 
-    def _gone(self) -> NoFingerprint:
-        return NoFingerprint(Reason.GONE, f"process {self._pid} has ended")
+def refusal(pid: int, code: int | None) -> NoFingerprint:
+    """Why the kernel does not let a process's memory be read.
+
+    :param code: its error number
+    """
+    if code == errno.ESRCH:
+        return NoFingerprint(Reason.GONE, f"process {pid} has ended")
+    return NoFingerprint(
+        Reason.UNREADABLE, capabilities.refusal(f"the memory of process {pid}")
+    )
 
 
 def _ranges(start: int, indices: Indices) -> npt.NDArray[np.uint64]:

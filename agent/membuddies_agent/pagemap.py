@@ -104,23 +104,26 @@ def zero_frame() -> int | None:
 
 
 class FrameFlags:
-    """The kernel's flags of page frames, as far as the agent may see them."""
+    """The kernel's flags of page frames, as far as the agent may see them.
+
+    :ivar descriptor: of the open file, None where the agent may not open it
+    """
 
     def __init__(self) -> None:
-        self._descriptor: int | None
+        self.descriptor: int | None
         try:
-            self._descriptor = os.open(_KPAGEFLAGS, os.O_RDONLY | os.O_CLOEXEC)
+            self.descriptor = os.open(_KPAGEFLAGS, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             # Not root, or a kernel without the file: no frame is told apart.
-            self._descriptor = None
+            self.descriptor = None
 
     def close(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
+        if self.descriptor is not None:
+            os.close(self.descriptor)
 
     def is_kernel_zero(self, frame: int) -> bool:
         """Whether a frame belongs to the kernel's zero page, small or huge."""
-        if self._descriptor is None:
+        if self.descriptor is None:
             return False
-        data = os.pread(self._descriptor, ENTRY_BYTES, frame * ENTRY_BYTES)
+        data = os.pread(self.descriptor, ENTRY_BYTES, frame * ENTRY_BYTES)
         return bool(int.from_bytes(data, sys.byteorder) >> _ZERO_PAGE_BIT & 1)

@@ -2,11 +2,12 @@
 """One scan of one process: the ids of exactly the pages that KSM may merge.
 
 The agent scans guests with it, ``membuddies fingerprint`` any process. It looks
-at the mergeable mappings block by block, reads what is present, and hashes
-each page. It never stops, grows or writes the process, never reads a page that
-is absent or swapped out, and never un-merges a page.
+at the mergeable mappings stretch by stretch, reads what is present, and hashes
+each page, in C where the extension was built. It never stops, grows or writes
+the process, never reads a page that is absent or swapped out, and never
+un-merges a page.
 
-Memory: 8 bytes for each present page and one block.
+Memory: 8 bytes for each present page and one block of 256 KiB.
 """
 
 import contextlib
@@ -17,17 +18,22 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import numpy.typing as npt
 
-from membuddies_agent import memory, pagemap, smaps
+from membuddies_agent import smaps
 from membuddies_agent.errors import NoFingerprint, ScanInterrupted
 from membuddies_agent.procfs import Process, ProcessFiles
+from membuddies_agent.stretch import PythonReader, StretchReader
 from membuddies_nova.fingerprint import page, sample
 
-Mask = npt.NDArray[np.bool_]
-"""For each page of a block whether something holds."""
+READER: type[StretchReader]
+"""How this installation reads: in C, or in Python where that was not built."""
+try:
+    from membuddies_agent.compiled import CompiledReader as READER
+except ImportError:
+    READER = PythonReader
 
-_BLOCK_BYTES = memory.BLOCK_PAGES * page.PAGE_SIZE
+STRETCH_BYTES = 16 << 20
+"""Read between two looks at whether to stop."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,7 +100,7 @@ def scan(
 
     :param seed: the cloud's public seed of page ids
     :param stop: set to give the scan up
-    :param progress: told, block by block, how many of how many bytes are done
+    :param progress: told, stretch by stretch, how many of how many bytes are done
     :raises NoFingerprint: if the process has nothing to merge, may not be read,
         or ended meanwhile
     :raises ScanInterrupted: if ``stop`` was set
@@ -110,14 +116,20 @@ def scan(
         # A merged page whose other holders have gone is mapped by nobody else,
         # and pinning it would un-merge it all the same.
         pinning = _ksm_counts(files)[0] == 0
-        with contextlib.closing(
-            _Pass(files, mergeable_bytes // page.PAGE_SIZE, seed, pinning)
-        ) as reading:
-            done_bytes = 0
-            for start, pages in itertools.chain.from_iterable(map(_blocks, mergeable)):
+        # The kernel gives memory to this array only where ids are written.
+        ids = np.empty(mergeable_bytes // page.PAGE_SIZE, dtype=np.uint64)
+        count = kernel_zero_pages = done_bytes = 0
+        reading_seconds = 0.0
+        with contextlib.closing(READER(files, seed, pinning=pinning)) as reader:
+            for start, pages in itertools.chain.from_iterable(
+                map(_stretches, mergeable)
+            ):
                 if stop is not None and stop.is_set():
                     raise ScanInterrupted("the agent is stopping")
-                reading.read_block(start, pages)
+                found = reader.read(start, ids[count : count + pages])
+                count += found.pages
+                kernel_zero_pages += found.kernel_zero_pages
+                reading_seconds += found.reading_seconds
                 done_bytes += pages * page.PAGE_SIZE
                 if progress is not None:
                     progress(done_bytes, mergeable_bytes)
@@ -126,94 +138,22 @@ def scan(
         files.check_alive()
         merging, zero = _ksm_counts(files)
     return Scan(
-        ids=reading.ids(),
+        ids=ids[:count],
         seed=seed,
-        kernel_zero_pages=reading.kernel_zero_pages,
+        kernel_zero_pages=kernel_zero_pages,
         mergeable_bytes=mergeable_bytes,
         ksm_merging_pages=merging,
         ksm_zero_pages=zero,
         seconds=time.perf_counter() - started,
-        reading_seconds=reading.reading_seconds,
+        reading_seconds=reading_seconds,
     )
 
 
-class _Pass:
-    """One pass over a process's mergeable memory, block by block.
-
-    :param pages: of the mergeable mappings
-    :param pinning: whether pages that nobody else maps may be pinned
-    """
-
-    def __init__(
-        self, files: ProcessFiles, pages: int, seed: int, pinning: bool
-    ) -> None:
-        self._seed = seed
-        self._pinning = pinning
-        self._zero_frame = pagemap.zero_frame()
-        # The kernel gives memory to this array only where ids are written.
-        self._ids = np.empty(pages, dtype=np.uint64)
-        self._count = 0
-        self.kernel_zero_pages = 0
-        self.reading_seconds = 0.0
-        with contextlib.ExitStack() as opened:
-            self._pagemap = pagemap.PageMap(files)
-            opened.callback(self._pagemap.close)
-            self._reader = memory.PageReader(files)
-            opened.callback(self._reader.close)
-            self._frame_flags = pagemap.FrameFlags()
-            opened.callback(self._frame_flags.close)
-            self.close = opened.pop_all().close
-
-    def ids(self) -> page.Ids:
-        """The ids of the pages looked at so far."""
-        return self._ids[: self._count]
-
-    def read_block(self, start: int, pages: int) -> None:
-        """Read and hash the present pages of one block."""
-        entries = self._pagemap.entries(start, pages)
-        present = pagemap.present(entries)
-        if not present.any():
-            return
-        exclusive = present & pagemap.exclusive(entries)
-        mapped_elsewhere = present & ~exclusive
-        if mapped_elsewhere.any():
-            frames = pagemap.frames(entries)
-            present &= ~self._kernel_zero(mapped_elsewhere, frames)
-        pinned = exclusive if self._pinning else np.zeros_like(exclusive)
-        before = time.perf_counter()
-        data = self._reader.copy_pages(
-            start, np.flatnonzero(pinned), np.flatnonzero(present & ~pinned)
-        )
-        self.reading_seconds += time.perf_counter() - before
-        self._append(page.page_ids(data, self._seed))
-
-    def _kernel_zero(self, pages: Mask, frames: pagemap.Entries) -> Mask:
-        """Which pages of a block are the kernel's own zero page: not read."""
-        zero = pages & (frames == self._zero_frame)
-        # The huge zero page shows as frames in a row, which merged pages never
-        # are over a whole block.
-        if (
-            pages.all()
-            and (np.diff(frames) == 1).all()
-            and self._frame_flags.is_kernel_zero(int(frames[0]))
-        ):
-            zero = pages
-        count = int(np.count_nonzero(zero))
-        if count:
-            self.kernel_zero_pages += count
-            self._append(np.full(count, page.zero_page_id(self._seed), np.uint64))
-        return zero
-
-    def _append(self, ids: page.Ids) -> None:
-        self._ids[self._count : self._count + len(ids)] = ids
-        self._count += len(ids)
-
-
-def _blocks(mapping: smaps.Mapping) -> Iterator[tuple[int, int]]:
-    """Start and pages of each block of a mapping, aligned to blocks."""
+def _stretches(mapping: smaps.Mapping) -> Iterator[tuple[int, int]]:
+    """Address and pages of each stretch of a mapping, aligned to stretches."""
     start = mapping.start
     while start < mapping.end:
-        end = min((start // _BLOCK_BYTES + 1) * _BLOCK_BYTES, mapping.end)
+        end = min((start // STRETCH_BYTES + 1) * STRETCH_BYTES, mapping.end)
         yield start, (end - start) // page.PAGE_SIZE
         start = end
 

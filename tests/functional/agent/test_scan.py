@@ -1,21 +1,66 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scans of real processes: what they find, and that they change nothing."""
+"""Scans of real processes: what they find, and that they change nothing.
 
+Each by the compiled reader and by the one in Python.
+"""
+
+import contextlib
 import dataclasses
+import os
 import subprocess
 import sys
+import tempfile
 import threading
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from membuddies_agent import pagemap, procfs
+import membuddies_agent.scan
+from membuddies_agent import compiled, memory, pagemap, procfs, stretch
 from membuddies_agent.errors import NoFingerprint, ScanInterrupted
 from membuddies_agent.scan import scan
 from membuddies_nova.facts import Reason
 from membuddies_nova.fingerprint import page
 from tests.functional.agent import processes, swap
 from tests.functional.agent.processes import sorted_ids, written_ids
+
+
+@pytest.fixture(
+    params=[compiled.CompiledReader, stretch.PythonReader],
+    ids=["compiled", "python"],
+    autouse=True,
+)
+def reader(request, monkeypatch):
+    monkeypatch.setattr(membuddies_agent.scan, "READER", request.param)
+    return request.param
+
+
+@pytest.fixture
+def small_stretches(monkeypatch):
+    """A look at whether to stop after every block."""
+    block_bytes = memory.BLOCK_PAGES * page.PAGE_SIZE
+    monkeypatch.setattr(membuddies_agent.scan, "STRETCH_BYTES", block_bytes)
+
+
+PRESENT = 1 << 63
+EXCLUSIVE = 1 << 56
+
+
+@contextlib.contextmanager
+def pagemap_says(child: processes.Child, entries: pagemap.Entries) -> Iterator[None]:
+    """Scans see these entries in place of the kernel's."""
+    truly_open = procfs.ProcessFiles.open
+
+    def opened(files: procfs.ProcessFiles, name: str) -> int:
+        return os.dup(file.fileno()) if name == "pagemap" else truly_open(files, name)
+
+    with tempfile.TemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
+        file.seek(child.address // page.PAGE_SIZE * pagemap.ENTRY_BYTES)
+        file.write(entries.tobytes())
+        file.flush()
+        patch.setattr(procfs.ProcessFiles, "open", opened)
+        yield
 
 
 def zero_ids(pages: int) -> page.Ids:
@@ -79,36 +124,33 @@ def test_the_kernels_huge_zero_page_is_counted_and_not_read():
     assert found.kernel_zero_pages == len(found.ids) == 2048
 
 
-def test_a_process_that_ends_in_mid_scan_is_gone(monkeypatch):
+@pytest.mark.usefixtures("small_stretches")
+def test_a_process_that_ends_in_mid_scan_is_gone():
     blocks = []
     with processes.child(640, write=[[0, 640, 1]]) as child:
 
-        def kill_at_the_third_block(buffer, seed):
-            blocks.append(len(buffer))
+        def kill_at_the_third_block(done_bytes, all_bytes):
+            blocks.append(done_bytes)
             if len(blocks) == 3:
                 child.kill()
-            return page_ids(buffer, seed)
 
-        page_ids = page.page_ids
-        monkeypatch.setattr(page, "page_ids", kill_at_the_third_block)
         with pytest.raises(NoFingerprint) as raised:
-            scan(child.process)
+            scan(child.process, progress=kill_at_the_third_block)
     assert raised.value.reason is Reason.GONE
     assert len(blocks) == 3
 
 
-def test_a_process_that_ends_between_pagemap_and_read_is_gone(monkeypatch):
-    with processes.child(640, write=[[0, 640, 1]]) as child:
-        present = pagemap.present
-
-        def kill(entries):
-            child.kill()
-            return present(entries)
-
-        monkeypatch.setattr(pagemap, "present", kill)
-        with pytest.raises(NoFingerprint) as raised:
-            scan(child.process)
+@pytest.mark.usefixtures("small_stretches")
+@pytest.mark.parametrize("bits", [PRESENT, PRESENT | EXCLUSIVE])
+def test_a_process_that_ends_between_pagemap_and_read_is_gone(bits):
+    with (
+        processes.child(640, write=[[0, 640, 1]]) as child,
+        pagemap_says(child, np.full(640, bits, dtype=np.uint64)),
+        pytest.raises(NoFingerprint) as raised,
+    ):
+        scan(child.process, progress=lambda done_bytes, all_bytes: child.kill())
     assert raised.value.reason is Reason.GONE
+    assert str(raised.value) == f"process {child.process.pid} has ended"
 
 
 def test_a_reused_pid_is_another_process():
@@ -169,7 +211,6 @@ def swap_file(tmp_path_factory):
         yield
 
 
-present = pagemap.present
 HALF_ABSENT = {
     "write": [[0, 2048, 1], [2048, 2048, 2]],
     "pageout": [[2048, 2048]],
@@ -178,7 +219,7 @@ HALF_ABSENT = {
 
 def states(child: processes.Child) -> np.ndarray:
     entries = child.entries()
-    return present(entries) + 2 * pagemap.swapped(entries)
+    return pagemap.present(entries) + 2 * pagemap.swapped(entries)
 
 
 @pytest.mark.usefixtures("swap_file")
@@ -194,11 +235,11 @@ def test_a_scan_allocates_no_page_and_swaps_none_in():
 
 
 @pytest.mark.usefixtures("swap_file")
-def test_without_the_filter_the_same_scan_would_show(monkeypatch):
-    monkeypatch.setattr(pagemap, "present", lambda entries: entries == entries)
+def test_without_the_filter_the_same_scan_would_show():
     with processes.child(8192, **HALF_ABSENT) as child:
         before = states(child)
-        scan(child.process)
+        with pagemap_says(child, child.entries() | np.uint64(PRESENT)):
+            scan(child.process)
         after = states(child)
     assert np.count_nonzero(before != after) >= 4096
 
@@ -299,12 +340,13 @@ def test_merged_pages_stay_merged_whoever_holds_them(borrowed_ksm):
 
 def test_pinning_would_have_unmerged_them(borrowed_ksm, monkeypatch):
     monkeypatch.setattr("membuddies_agent.scan._ksm_counts", lambda files: (0, 0))
-    monkeypatch.setattr(pagemap, "exclusive", pagemap.present)
     with (
         processes.child(1024, write=[[0, 1024, 11]]) as left,
         processes.child(1024, write=[[0, 1024, 11]]),
     ):
         borrowed_ksm.converge()
-        assert np.count_nonzero(borrowed_ksm.merged(left)) == 1024
-        scan(left.process)
+        before = borrowed_ksm.merged(left)
+        assert np.count_nonzero(before) == 1024
+        with pagemap_says(left, left.entries() | np.uint64(EXCLUSIVE)):
+            scan(left.process)
         assert not borrowed_ksm.merged(left).any()

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membuddies_agent import memory, scan, smaps
+from membuddies_agent import compiled, memory, scan, smaps, stretch
 from membuddies_nova.fingerprint import page, sample
 
 ZERO = page.zero_page_id()
@@ -50,17 +50,34 @@ def test_the_smallest_shift_keeps_a_large_guest_under_the_limit():
     assert kept.counters.unique_pages == len(values)
 
 
-@given(st.integers(0, 1000), st.integers(1, 500))
-def test_blocks_cover_a_mapping_once_and_are_aligned(first, pages):
-    start = first * page.PAGE_SIZE
-    mapping = smaps.Mapping(start, start + pages * page.PAGE_SIZE, frozenset())
+def covers(parts, start: int, end: int, size_bytes: int) -> bool:
+    """Whether parts cover a range once, none reaching over a border."""
     address = start
-    for begin, count in scan._blocks(mapping):
+    for begin, pages in parts:
         assert begin == address
-        assert 0 < count <= memory.BLOCK_PAGES
-        address += count * page.PAGE_SIZE
-        assert address == mapping.end or address % (64 * page.PAGE_SIZE) == 0
-    assert address == mapping.end
+        address += pages * page.PAGE_SIZE
+        assert begin // size_bytes == (address - 1) // size_bytes
+    return address == end
+
+
+@given(st.integers(0, 1000), st.integers(1, 500))
+def test_blocks_cover_a_stretch_once_and_are_aligned(first, pages):
+    start = first * page.PAGE_SIZE
+    end = start + pages * page.PAGE_SIZE
+    size_bytes = memory.BLOCK_PAGES * page.PAGE_SIZE
+    assert covers(stretch.blocks(start, pages), start, end, size_bytes)
+
+
+@given(st.integers(0, 10_000), st.integers(1, 50_000))
+def test_stretches_cover_a_mapping_once_and_are_aligned(first, pages):
+    start = first * page.PAGE_SIZE
+    end = start + pages * page.PAGE_SIZE
+    mapping = smaps.Mapping(start, end, frozenset())
+    assert covers(scan._stretches(mapping), start, end, scan.STRETCH_BYTES)
+
+
+def test_the_extension_was_built_and_is_used():
+    assert scan.READER is compiled.CompiledReader
 
 
 @pytest.mark.parametrize(
