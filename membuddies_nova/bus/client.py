@@ -142,7 +142,7 @@ class BusClient:
             raise self._translated(answer) from answer
         return answer
 
-    def _translated(self, error: Exception) -> Exception:
+    def _translated(self, error: Exception) -> BusUnavailable:
         """What oslo.messaging's errors mean to the asker."""
         if isinstance(error, bus_exceptions.MessageUndeliverable):
             return BusUnavailable("no controller listens on the message broker")
@@ -156,6 +156,10 @@ class BusClient:
             return BusUnavailable(
                 "the message broker is away, or the last controller has just left it"
             )
-        if isinstance(error, bus_exceptions.MessagingException | OSError):
-            return BusUnavailable(f"the message broker failed: {type(error).__name__}")
-        return error
+        # The AMQP library's own errors come through, too: a wrong password or
+        # virtual host.
+        text = " ".join(str(error).split())
+        return BusUnavailable(
+            f"the message broker failed ({type(error).__name__}: {text}); see "
+            f"[membuddies] transport_url"
+        )

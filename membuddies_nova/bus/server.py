@@ -16,6 +16,8 @@ from membuddies_nova.bus import transport
 
 LOG = logging.getLogger(__name__)
 
+_RETRY_SECONDS = 10
+
 
 class Endpoint(Protocol):
     """What answers: one method for each question, JSON in, JSON out.
@@ -43,21 +45,19 @@ class BusServer:
     def __init__(
         self, conf: cfg.ConfigOpts, endpoint: Endpoint, host: str, threads: int
     ) -> None:
+        self._endpoint = endpoint
+        self._host = host
         self._threads = threads
         self._transport = transport.transport(conf)
-        self._server = oslo_messaging.get_rpc_server(
-            self._transport,
-            transport.target(server=host),
-            [endpoint],
-            access_policy=oslo_messaging.DefaultRPCAccessPolicy,
-        )
+        self._server: oslo_messaging.RPCServer | None = None
+        self._ending = threading.Event()
         # oslo.messaging waits for an absent broker without any end.
         self._starting = threading.Thread(
             target=self._start, name="bus-start", daemon=True
         )
 
     def start(self) -> None:
-        """Begin to answer as soon as the broker is there."""
+        """Begin to answer as soon as the broker is there and lets us in."""
         self._starting.start()
 
     def stop(self, timeout_seconds: float) -> bool:
@@ -65,17 +65,40 @@ class BusServer:
 
         :returns: whether that was done in time
         """
+        self._ending.set()
         stopping = threading.Thread(target=self._stop, name="bus-stop", daemon=True)
         stopping.start()
         stopping.join(timeout_seconds)
         return not stopping.is_alive()
 
     def _start(self) -> None:
-        self._server.start(override_pool_size=self._threads)
-        LOG.info("Answering on topic %s of the message broker", transport.TOPIC)
+        while not self._ending.is_set():
+            server = oslo_messaging.get_rpc_server(
+                self._transport,
+                transport.target(server=self._host),
+                [self._endpoint],
+                access_policy=oslo_messaging.DefaultRPCAccessPolicy,
+            )
+            try:
+                server.start(override_pool_size=self._threads)
+            except Exception as error:  # noqa: BLE001 of the AMQP library, too
+                # A wrong password or virtual host: whoever mends it need not
+                # think of us.
+                LOG.error(
+                    "The message broker does not let us in (%s); see [membuddies] "
+                    "transport_url. Trying again in %d seconds.",
+                    " ".join(str(error).split()),
+                    _RETRY_SECONDS,
+                )
+                self._ending.wait(_RETRY_SECONDS)
+                continue
+            self._server = server
+            LOG.info("Answering on topic %s of the message broker", transport.TOPIC)
+            return
 
     def _stop(self) -> None:
         self._starting.join()
-        self._server.stop()
-        self._server.wait()
+        if self._server is not None:
+            self._server.stop()
+            self._server.wait()
         self._transport.cleanup()

@@ -6,6 +6,7 @@ import threading
 import kombu
 import pytest
 
+from membuddies_nova.bus import server as bus_server
 from membuddies_nova.bus.client import BusUnavailable
 from membuddies_nova.bus.messages import Outcome, ReportAnswer, StoreRequest
 from membuddies_nova.bus.server import BusServer
@@ -197,6 +198,29 @@ def test_a_server_that_never_reached_the_broker_can_be_left(echo):
     server = BusServer(conf, echo, "controller-1", threads=1)
     server.start()
     assert server.stop(1.0) is False
+
+
+def test_who_is_not_let_in_says_so_and_gets_in_when_it_is_mended(
+    rabbitmq, make_client, make_server, echo, report, caplog, monkeypatch
+):
+    monkeypatch.setattr(bus_server, "_RETRY_SECONDS", 0.2)
+    url = f"rabbit://guest:guest@127.0.0.1:{rabbitmq.port}/made-later"
+    make_server(url, echo)
+    client = make_client(url)
+    with pytest.raises(BusUnavailable, match="vhost made-later not found"):
+        client.report(report)
+    eventually(lambda: "does not let us in" in caplog.text)
+
+    rabbitmq.create_vhost("made-later")
+    assert answered(lambda: client.report(report)).outcome is Outcome.OK
+
+
+@pytest.mark.parametrize("user", ["guest:wrong", "nobody:guest"])
+def test_a_wrong_password_is_an_error_without_it(rabbitmq, make_client, report, user):
+    client = make_client(f"rabbit://{user}@127.0.0.1:{rabbitmq.port}/")
+    with pytest.raises(BusUnavailable, match="transport_url") as error:
+        client.report(report)
+    assert "wrong" not in str(error.value)
 
 
 def test_client_and_server_reconnect_after_the_broker_restarted(
