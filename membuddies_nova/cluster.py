@@ -147,6 +147,15 @@ class Guest:
     last_moved_seconds: float | None = None
     change_fraction_per_hour: float | None = None
 
+    @property
+    def has_memory(self) -> bool:
+        """Whether it has pages on its host, which its fingerprint speaks of.
+
+        Nova's power states (nova/objects/fields.py): 4 is shut down, 6 crashed, 7
+        suspended to disk. Unless Nova says one of these, it has.
+        """
+        return self.power_state not in (4, 6, 7)
+
     def scope_key(self, scope: Scope) -> str:
         """The name of the trust scope within which its sharing counts.
 

@@ -16,7 +16,7 @@ from membuddies_nova.db import fingerprints, inventory, reports
 from membuddies_nova.db.fingerprints import FingerprintSummary
 from membuddies_nova.db.inventory import InventoryState
 from membuddies_nova.db.reports import HostReport
-from membuddies_nova.facts import GuestFacts
+from membuddies_nova.facts import GuestFacts, Reason
 from membuddies_nova.model.snapshot import ClusterSnapshot, snapshot_of
 
 
@@ -79,7 +79,9 @@ class KnownCloud:
         return snapshot_of(self.hosts, guests, bodies)
 
     def why_unknown(self, guest: Guest) -> str | None:
-        """Why there is no fingerprint of a guest, None if there is one."""
+        """Why no fingerprint of a guest counts, None if one does."""
+        if not guest.has_memory:
+            return Reason.SHUT_OFF.sentence
         if guest.uuid in self.summaries:
             return None
         if guest.host is None:

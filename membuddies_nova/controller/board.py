@@ -23,7 +23,7 @@ from membuddies_nova.facts import Reason
 from membuddies_nova.fingerprint import codec as fingerprint_codec
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.board import board_of
-from membuddies_nova.model.profiles import Profiles, learn
+from membuddies_nova.model.profiles import SETTLED_SECONDS, Profiles, learn
 from membuddies_nova.model.snapshot import ClusterSnapshot
 from membuddies_nova.scoreboard import codec
 from membuddies_nova.scoreboard.board import profile_chain
@@ -38,6 +38,7 @@ PENDING_SECONDS = 900.0
 taken for one that was just booked."""
 
 _PATIENCE_SECONDS = 30.0
+_SETTLING_STEP_SECONDS = 10
 
 _NOT_YET = (None, Reason.TOO_YOUNG, Reason.INCOMING)
 
@@ -169,6 +170,8 @@ class Board:
                     guest.uuid,
                     guest.host,
                     guest.scope_key(self._scope),
+                    guest.has_memory,
+                    _settling(guest),
                     *profile_chain(guest),
                 )
                 for guest in snapshot.guests
@@ -186,6 +189,13 @@ class Board:
         if age_seconds is None or age_seconds <= self._full_scan_age_limit_seconds:
             return host
         return dataclasses.replace(host, ksm=KsmState.UNKNOWN)
+
+
+def _settling(guest: Guest) -> int:
+    """How far a guest has come towards teaching its profile, in coarse steps."""
+    if guest.age_seconds is None:
+        return SETTLED_SECONDS // _SETTLING_STEP_SECONDS
+    return min(int(guest.age_seconds), SETTLED_SECONDS) // _SETTLING_STEP_SECONDS
 
 
 def _pending(

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from membuddies_nova.cluster import Scope
+from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
@@ -36,6 +36,9 @@ Matrix = Any
 
 BEST_HOSTS = 8
 """Hosts that are kept for each guest with a fingerprint of its own."""
+
+SETTLED_SECONDS = 120
+"""A guest this old has booted, so that its pages tell of its profile."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,15 +62,21 @@ def learn(snapshot: ClusterSnapshot, scope: Scope) -> Profiles:
     """Learn the profiles of all images, distributions and projects.
 
     While fingerprints of two keys are about, those of the key that most guests
-    have count and the others are as if there were none yet.
+    have count and the others are as if there were none yet. A guest that is still
+    booting teaches nothing: with its few pages hardly any would be those that most
+    guests hold. Where none has settled yet, the older ones teach.
     """
     snapshot = dataclasses.replace(snapshot, samples=_of_common_key(snapshot.samples))
     model = SharingModel(snapshot, scope)
     guests = [guest for guest in snapshot.guests if guest.uuid in snapshot.samples]
-    members: dict[tuple[str, str], list[int]] = collections.defaultdict(list)
+    of_profile: dict[tuple[str, str], list[Guest]] = collections.defaultdict(list)
     for guest in guests:
         for profile in profile_chain(guest):
-            members[guest.scope_key(scope), profile].append(model.row(guest.uuid))
+            of_profile[guest.scope_key(scope), profile].append(guest)
+    members = {
+        row: [model.row(guest.uuid) for guest in _teachers(found)]
+        for row, found in of_profile.items()
+    }
     rows = tuple(sorted(members))
 
     pages = scipy.sparse.diags(model.classes.pages)
@@ -94,6 +103,16 @@ def learn(snapshot: ClusterSnapshot, scope: Scope) -> Profiles:
         overlap_mb=_tidy(overlap),
         own_mb=_best(_tidy(own)),
     )
+
+
+def _teachers(guests: list[Guest]) -> list[Guest]:
+    """Of a profile's guests those whose pages tell of it; at least one."""
+    ages = [
+        SETTLED_SECONDS if guest.age_seconds is None else guest.age_seconds
+        for guest in guests
+    ]
+    enough = min(SETTLED_SECONDS, max(ages) / 2.0)
+    return [guest for guest, age in zip(guests, ages, strict=True) if age >= enough]
 
 
 def _of_common_key(samples: Mapping[str, Sample]) -> dict[str, Sample]:
@@ -153,12 +172,15 @@ def _lone_pages(
 
 
 def _placements(snapshot: ClusterSnapshot) -> Matrix:
-    """1 where a guest is on a host; guests x hosts."""
+    """1 where a guest has its memory on a host; guests x hosts.
+
+    What is shut off can tell of its profile, but shares nothing.
+    """
     index = {host.name: number for number, host in enumerate(snapshot.hosts)}
     placed = [
         (row, index[guest.host])
         for row, guest in enumerate(snapshot.guests)
-        if guest.host is not None
+        if guest.host is not None and guest.has_memory
     ]
     return _sparse(
         np.ones(len(placed)),

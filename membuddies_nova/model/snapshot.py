@@ -86,7 +86,9 @@ def snapshot_of(
     """The snapshot of a running cloud, from the rows of the database.
 
     Guests that no known host runs (being built, shelved, on a host that is no
-    longer in the inventory) are left out: nothing here could move them.
+    longer in the inventory) are left out: nothing here could move them. A guest
+    that is shut off is there without its last fingerprint: none of these pages
+    can be shared, and it needs its whole memory when it is started again.
 
     :param bodies: encoded fingerprints by guest uuid
     """
@@ -97,7 +99,7 @@ def snapshot_of(
     unreadable = []
     for guest in placed:
         body = bodies.get(guest.uuid)
-        if body is None:
+        if body is None or not guest.has_memory:
             continue
         try:
             samples[guest.uuid] = codec.decode(body)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from membuddies_nova.cluster import Guest, Host, Scope
 from membuddies_nova.fingerprint.seal import SealKey
-from membuddies_nova.model.profiles import BEST_HOSTS, learn
+from membuddies_nova.model.profiles import BEST_HOSTS, SETTLED_SECONDS, learn
 from membuddies_nova.model.sharing import SharingModel
 from tests.unit.model.clusters import snapshot_of_pages
 
@@ -134,6 +134,33 @@ def test_a_guest_without_a_fingerprint_teaches_nothing():
 def test_a_guest_that_is_nowhere_teaches_its_pages_but_holds_no_host():
     profiles = learned({"a": range(2 * MB)}, [guest("a", None)])
     assert expected(profiles, "project:p1", "image:i1") == [0.0, 0.0, 0.0]
+
+
+def test_a_guest_that_is_shut_off_teaches_its_pages_but_holds_no_host():
+    pages = {"a": range(2 * MB), "b": range(MB)}
+    off = guest("a", "m0", power_state=4)
+    profiles = learned(pages, [off, guest("b", "m1", image="i2")])
+    assert expected(profiles, "project:p1", "image:i1") == [0.0, 0.5, 0.0]
+    assert profiles.own_mb.toarray().tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("age", [SETTLED_SECONDS, 20.0])
+def test_a_guest_that_still_boots_does_not_spoil_its_image(age):
+    pages = {"a": range(100 * MB), "b": range(MB)}
+    booted = guest("a", "m1", age_seconds=age)
+    alone = learned(pages, [booted])
+    beside = learned(pages, [booted, guest("b", "m2", age_seconds=9.0)])
+    row = ("project:p1", "image:i1")
+    assert expected(alone, *row) == [0.0, 50.0, 0.0]
+    assert expected(beside, *row)[:2] == [0.0, 50.0]
+    assert overlap(beside, row, row) == overlap(alone, row, row)
+
+
+def test_guests_that_boot_together_teach_together():
+    pages = {"a": range(100 * MB), "b": range(100 * MB)}
+    guests = [guest(name, "m0", age_seconds=9.0) for name in ("a", "b")]
+    profiles = learned(pages, guests)
+    assert expected(profiles, "project:p1", "image:i1")[0] == pytest.approx(200 / 3)
 
 
 def test_the_key_that_most_guests_have_counts():

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Snapshots refuse what cannot be, and cope with damaged rows."""
 
+import dataclasses
+
 import pytest
 
 from membuddies_nova import exceptions
@@ -62,3 +64,17 @@ def test_rows_become_a_snapshot_without_guests_that_nobody_could_move():
     assert list(snapshot.samples) == ["a"]
     assert snapshot.samples["a"].counters.unique_pages == 100
     assert snapshot.unreadable == ("b",)
+
+
+@pytest.mark.parametrize(
+    ("power_state", "known"),
+    [(1, True), (3, True), (None, True), (4, False), (7, False)],
+)
+def test_a_guest_without_memory_is_there_without_its_last_fingerprint(
+    power_state, known
+):
+    body = codec.encode(sample_of(range(100)).sealed(SealKey(bytes(range(32)))))
+    off = dataclasses.replace(guest("a"), power_state=power_state)
+    snapshot = snapshot_of([M0], [off], {"a": body})
+    assert [each.uuid for each in snapshot.guests] == ["a"]
+    assert ("a" in snapshot.samples) == known
