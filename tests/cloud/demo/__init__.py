@@ -9,3 +9,9 @@ database at that moment.
 :mod:`.story` tells it, in the order of :mod:`.placing` and :mod:`.rebalancing`;
 :mod:`.verdict` judges it and :mod:`.tables` shows it.
 """
+
+from tests.cloud.lab.layout import PROJECT_ROOT
+
+LAB = "demo"
+REPORT = PROJECT_ROOT / "build" / "demo" / "report.json"
+"""The verdict's facts; stays when the demo is taken down."""

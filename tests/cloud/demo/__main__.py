@@ -11,14 +11,13 @@ from tests.cloud.lab.cloud import Cloud
 from tests.cloud.lab.errors import LabError
 from tests.cloud.lab.layout import PROJECT_ROOT, Layout
 
-from . import tables
+from . import LAB, REPORT, tables
 from .memory import Watch
 from .story import Story
 from .teller import Teller
 
-LAB = "demo"
-REPORT = PROJECT_ROOT / "build" / "demo" / "report.json"
 _INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def main() -> int:
@@ -34,7 +33,9 @@ def main() -> int:
         cloud.down()
         print("the demo is down")
         return 0
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in _SIGNALS:
+        # SIGINT, too: a shell has its background jobs ignore it.
+        signal.signal(number, _interrupt)
     try:
         return _up(cloud)
     except LabError as error:
@@ -92,7 +93,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _shield_from_signals() -> None:
     """Nothing may keep the cloud from being taken down wholly."""
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

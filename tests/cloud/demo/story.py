@@ -22,6 +22,7 @@ from .verdict import Verdict
 
 _WHILE_BOOTING_MS = 200
 _WHILE_WATCHED_MS = 20
+_CONVERGENCE_SECONDS = 600
 
 
 @dataclass
@@ -61,9 +62,7 @@ class Story:
 
     def _install(self) -> None:
         self.teller.chapter("Memory Buddies on it")
-        self.teller.say(
-            "KSM is switched on (waits while a test of this machine uses it)"
-        )
+        self.teller.say("switching KSM on (waits while a test on this machine uses it)")
         self.cloud.ksm.begin(sleep_millisecs=_WHILE_BOOTING_MS)
         self.buddies.up(mode="observe")
         self.teller.say(
@@ -143,7 +142,7 @@ class Story:
         """Waits for the kernel to merge, then for fingerprints of what is there."""
         quiet_since = time.time()
         self.cloud.ksm.begin(sleep_millisecs=_WHILE_WATCHED_MS)
-        seconds = self.cloud.ksm.wait_until_converged()
+        seconds = self.cloud.ksm.wait_until_converged(_CONVERGENCE_SECONDS)
         self.cloud.ksm.begin(sleep_millisecs=_WHILE_BOOTING_MS)
         self.teller.say(f"KSM has merged all it can ({seconds:.0f} s)")
         self.buddies.wait(

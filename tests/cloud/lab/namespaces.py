@@ -15,6 +15,7 @@ from pathlib import Path
 from .errors import LabError
 from .layout import CONTROL, HOSTS, Layout, Place
 
+_NAMED = Path("/run/netns")
 _BRIDGE = "br0"
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -28,7 +29,7 @@ def _ip(*arguments: str) -> str:
 
 
 def _file(layout: Layout, place: Place) -> Path:
-    return Path("/run/netns") / layout.namespace(place)
+    return _NAMED / layout.namespace(place)
 
 
 def exist(layout: Layout) -> bool:
@@ -60,6 +61,9 @@ def delete(layout: Layout) -> None:
     for place in (*HOSTS, CONTROL):
         if _file(layout, place).exists():
             _ip("netns", "del", layout.namespace(place))
+    if _NAMED.exists() and not any(_NAMED.iterdir()):
+        # ip mounted the directory on itself for the first namespace of the machine.
+        subprocess.run(["umount", str(_NAMED)], capture_output=True)
 
 
 def pids(layout: Layout) -> list[int]:
