@@ -18,8 +18,8 @@ setuptools.setup(
             "membuddies_agent._scan",
             ["agent/membuddies_agent/_scan.c"],
             include_dirs=["guest_kmod"],
-            depends=["guest_kmod/xxh3_4096.h"],
-            # The hash relies on the compiler's vectoriser.
+            depends=["agent/membuddies_agent/page_hash.h", "guest_kmod/xxh3_4096.h"],
+            # The hash in plain C is twice as fast with it.
             extra_compile_args=["-O3"],
             optional=True,
         )

@@ -5,8 +5,8 @@
  * The agent's scanner on the host and the kernel module in the guest both
  * include it, because they must give the same id to the same page. Written
  * from the XXH3 specification (doc/xxhash_spec.md of xxHash) for this one
- * length: every loop has a constant count, so that a compiler may turn each
- * into vector instructions, or leave it scalar in a kernel.
+ * length, in plain C that a kernel may run. A user of vector instructions
+ * gives its own xxh3_accumulate() to xxh3_4096_with(): that is the inner loop.
  *
  * The page is 64 stripes of 64 bytes. The secret has room for 16 stripes a
  * block, so there are 3 blocks, each followed by a scramble, then 15 stripes
@@ -95,6 +95,12 @@ static inline void xxh3_begin(u64 *acc)
 	acc[7] = XXH3_PRIME32_1;
 }
 
+/**
+ * xxh3_accumulate() - mix one stripe into the accumulators
+ * @acc: XXH3_LANES numbers
+ * @stripe: XXH3_STRIPE_BYTES of the page
+ * @secret: as many bytes of the secret
+ */
 static inline void xxh3_accumulate(u64 *acc, const u8 *stripe, const u8 *secret)
 {
 	int lane;
@@ -141,13 +147,16 @@ static inline u64 xxh3_merge(const u64 *acc, const u8 *secret)
 }
 
 /**
- * xxh3_4096() - the id of one page
+ * xxh3_4096_with() - the id of one page
  * @key: from xxh3_4096_init()
  * @page: 4096 bytes at any address
+ * @accumulate: what does the work of xxh3_accumulate(), known at compile time
  *
  * Return: XXH3-64 of the page with the key's seed.
  */
-static inline u64 xxh3_4096(const struct xxh3_4096 *key, const u8 *page)
+static inline __attribute__((__always_inline__)) u64
+xxh3_4096_with(const struct xxh3_4096 *key, const u8 *page,
+	       void (*accumulate)(u64 *acc, const u8 *stripe, const u8 *secret))
 {
 	u64 acc[XXH3_LANES];
 	int block, stripe;
@@ -155,17 +164,23 @@ static inline u64 xxh3_4096(const struct xxh3_4096 *key, const u8 *page)
 	xxh3_begin(acc);
 	for (block = 0; block < XXH3_BLOCKS; block++) {
 		for (stripe = 0; stripe < XXH3_BLOCK_STRIPES; stripe++) {
-			xxh3_accumulate(acc, page, key->secret + 8 * stripe);
+			accumulate(acc, page, key->secret + 8 * stripe);
 			page += XXH3_STRIPE_BYTES;
 		}
 		xxh3_scramble(acc, key->secret + XXH3_SCRAMBLE_AT);
 	}
 	for (stripe = 0; stripe < XXH3_REST_STRIPES; stripe++) {
-		xxh3_accumulate(acc, page, key->secret + 8 * stripe);
+		accumulate(acc, page, key->secret + 8 * stripe);
 		page += XXH3_STRIPE_BYTES;
 	}
-	xxh3_accumulate(acc, page, key->secret + XXH3_LAST_AT);
+	accumulate(acc, page, key->secret + XXH3_LAST_AT);
 	return xxh3_merge(acc, key->secret + XXH3_MERGE_AT);
+}
+
+/* xxh3_4096() - the id of one page, in plain C */
+static inline u64 xxh3_4096(const struct xxh3_4096 *key, const u8 *page)
+{
+	return xxh3_4096_with(key, page, xxh3_accumulate);
 }
 
 #endif /* XXH3_4096_H */

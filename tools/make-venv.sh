@@ -30,7 +30,7 @@ find_python() {
 inputs() {
     local file
     for file in requirements/lock.txt setup.cfg setup.py \
-        agent/membuddies_agent/_scan.c guest_kmod/xxh3_4096.h; do
+        agent/membuddies_agent/*.[ch] guest_kmod/xxh3_4096.h; do
         if [ -e "$file" ]; then
             sha256sum "$file"
         fi

@@ -14,6 +14,6 @@ def read_stretch(
     seed: int,
     pinning: bool,
     zero_frame: int,
-    block: bytearray | mmap.mmap,
+    blocks: bytearray | mmap.mmap,
     ids: page.Ids,
 ) -> tuple[int, int, float]: ...

@@ -13,8 +13,9 @@ import os
 from membuddies_agent import _scan, memory, pagemap
 from membuddies_agent.procfs import ProcessFiles
 from membuddies_agent.stretch import Found, StretchReader
-from membuddies_nova.fingerprint import page
+from membuddies_nova.fingerprint.page import Ids
 
+_BLOCKS_BYTES = 1 << 20
 _NONE = -1
 """Instead of a descriptor, for a file that may not be opened."""
 
@@ -35,18 +36,16 @@ class CompiledReader(StretchReader):
             self._frame_flags = pagemap.FrameFlags()
             opened.callback(self._frame_flags.close)
             # Aligned to a page, as the kernel copies fastest.
-            self._block = mmap.mmap(
-                -1,
-                memory.BLOCK_PAGES * page.PAGE_SIZE,
-                mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS,
+            self._blocks = mmap.mmap(
+                -1, _BLOCKS_BYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
             )
-            opened.callback(self._block.close)
+            opened.callback(self._blocks.close)
             self._opened = opened.pop_all()
 
     def close(self) -> None:
         self._opened.close()
 
-    def read(self, start: int, ids: page.Ids) -> Found:
+    def read(self, start: int, ids: Ids) -> Found:
         descriptor = self._frame_flags.descriptor
         try:
             found = _scan.read_stretch(
@@ -59,7 +58,7 @@ class CompiledReader(StretchReader):
                 seed=self._seed,
                 pinning=self._pinning,
                 zero_frame=self._zero_frame,
-                block=self._block,
+                blocks=self._blocks,
                 ids=ids,
             )
         except OSError as error:

@@ -251,7 +251,7 @@ def test_a_reader_that_cannot_open_a_file_leaves_none_open(own, reader, missing)
         {"start": 1 << 63},
         {"start": 0, "pages": 1 << 60},
         {"pages": 65},
-        {"block": bytearray(4096)},
+        {"blocks": bytearray(256 * PAGE_SIZE - 1)},
         {"ids": np.zeros(8 * 64 + 8, dtype=np.uint8)[1:]},
     ],
 )
@@ -259,7 +259,7 @@ def test_the_extension_refuses_what_it_could_overrun(wrong):
     sound = {
         **dict.fromkeys(("pagemap", "memory", "frame_flags"), -1),
         **{"pid": os.getpid(), "start": 0, "pages": 64, "seed": 0},
-        **{"pinning": False, "zero_frame": 0, "block": bytearray(64 * PAGE_SIZE)},
+        **{"pinning": False, "zero_frame": 0, "blocks": bytearray(256 * PAGE_SIZE)},
         "ids": np.zeros(64, dtype=np.uint64),
     }
     with pytest.raises(ValueError):

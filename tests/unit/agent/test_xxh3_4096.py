@@ -18,9 +18,10 @@ DRIVER = pathlib.Path(__file__).with_name("xxh3_4096_driver.c")
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 
 NEEDED_FLAGS = {
-    "id_baseline": set(),
+    "id_plain": set(),
+    "id_widest": set(),
     "id_avx2": {"avx2"},
-    "id_avx512": {"avx512f", "avx512dq"},
+    "id_avx512": {"avx512f"},
 }
 MACHINE_FLAGS = set(pathlib.Path("/proc/cpuinfo").read_text("ascii").split())
 UNITS = [name for name, flags in NEEDED_FLAGS.items() if flags <= MACHINE_FLAGS]
@@ -31,7 +32,9 @@ def built(directory: pathlib.Path, *options: str) -> ctypes.CDLL:
     subprocess.run(
         [
             *("gcc", "-shared", "-fPIC", *WARNINGS, *options),
-            *("-I", str(ROOT / "guest_kmod"), str(DRIVER), "-o", str(library)),
+            *("-I", str(ROOT / "guest_kmod")),
+            *("-I", str(ROOT / "agent" / "membuddies_agent")),
+            *(str(DRIVER), "-o", str(library)),
         ],
         check=True,
     )

@@ -1,36 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Lets a test call the shared header: the id of one page, as the compiler makes
- * it for each vector unit that the scan may choose.
+ * Lets a test call the hash: the id of one page, for each vector unit that a
+ * scan may choose, and for the one that it does choose here.
  */
-#include <stdint.h>
-#include <string.h>
+#include "page_hash.h"
 
-typedef uint8_t u8;
-typedef uint32_t u32;
-typedef uint64_t u64;
-
-static inline u64 xxh3_read64(const u8 *bytes)
-{
-	u64 value;
-
-	memcpy(&value, bytes, sizeof(value));
-	return value;
-}
-
-#include "xxh3_4096.h"
-
-#define DEFINE_ID(name, ...)                           \
-	__VA_ARGS__ u64 name(const u8 *page, u64 seed) \
-	{                                              \
-		struct xxh3_4096 key;                  \
-                                                       \
-		xxh3_4096_init(&key, seed);            \
-		return xxh3_4096(&key, page);          \
+#define DEFINE_ID(name, hash)                              \
+	u64 name(const u8 *page, u64 seed)                 \
+	{                                                  \
+		struct xxh3_4096 key;                      \
+		u64 id;                                    \
+                                                           \
+		xxh3_4096_init(&key, seed);                \
+		hash(&key, page, 1, &id);                  \
+		return id;                                 \
 	}
 
-DEFINE_ID(id_baseline, __attribute__((flatten)))
+DEFINE_ID(id_plain, page_hash_plain)
+DEFINE_ID(id_widest, page_hash_widest())
 #if defined(__x86_64__)
-DEFINE_ID(id_avx2, __attribute__((flatten, target("avx2"))))
-DEFINE_ID(id_avx512, __attribute__((flatten, target("avx512f,avx512dq"))))
+DEFINE_ID(id_avx2, page_hash_avx2)
+DEFINE_ID(id_avx512, page_hash_avx512)
 #endif
