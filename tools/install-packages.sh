@@ -19,6 +19,8 @@ PACKAGES=(
     busybox-static linux-image-cloud-amd64
     # What building the virtual environment and linting need.
     gcc pkg-config python3-venv python3-dev shellcheck
+    # What reviews our units and DevStack's plugin asks for.
+    systemd lsb-release openssl
 )
 POLICY=/usr/sbin/policy-rc.d
 POLICY_SAVED=$POLICY.membuddies-saved
