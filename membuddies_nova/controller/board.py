@@ -23,7 +23,7 @@ from membuddies_nova.facts import Reason
 from membuddies_nova.fingerprint import codec as fingerprint_codec
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.board import board_of
-from membuddies_nova.model.profiles import SETTLED_SECONDS, Profiles, learn
+from membuddies_nova.model.profiles import Profiles, learn, settling_seconds
 from membuddies_nova.model.snapshot import ClusterSnapshot
 from membuddies_nova.scoreboard import codec
 from membuddies_nova.scoreboard.board import profile_chain
@@ -171,7 +171,7 @@ class Board:
                     guest.host,
                     guest.scope_key(self._scope),
                     guest.has_memory,
-                    _settling(guest),
+                    settling_seconds(guest) // _SETTLING_STEP_SECONDS,
                     *profile_chain(guest),
                 )
                 for guest in snapshot.guests
@@ -189,13 +189,6 @@ class Board:
         if age_seconds is None or age_seconds <= self._full_scan_age_limit_seconds:
             return host
         return dataclasses.replace(host, ksm=KsmState.UNKNOWN)
-
-
-def _settling(guest: Guest) -> int:
-    """How far a guest has come towards teaching its profile, in coarse steps."""
-    if guest.age_seconds is None:
-        return SETTLED_SECONDS // _SETTLING_STEP_SECONDS
-    return min(int(guest.age_seconds), SETTLED_SECONDS) // _SETTLING_STEP_SECONDS
 
 
 def _pending(

@@ -37,7 +37,7 @@ Matrix = Any
 BEST_HOSTS = 8
 """Hosts that are kept for each guest with a fingerprint of its own."""
 
-SETTLED_SECONDS = 120
+SETTLED_SECONDS = 120.0
 """A guest this old has booted, so that its pages tell of its profile."""
 
 
@@ -105,14 +105,19 @@ def learn(snapshot: ClusterSnapshot, scope: Scope) -> Profiles:
     )
 
 
+def settling_seconds(guest: Guest) -> float:
+    """For how long a guest has run, up to ``SETTLED_SECONDS``."""
+    if guest.age_seconds is None:
+        # Nova says when a guest was launched once it is built.
+        return 0.0 if guest.status == "BUILD" else SETTLED_SECONDS
+    return min(guest.age_seconds, SETTLED_SECONDS)
+
+
 def _teachers(guests: list[Guest]) -> list[Guest]:
     """Of a profile's guests those whose pages tell of it; at least one."""
-    ages = [
-        SETTLED_SECONDS if guest.age_seconds is None else guest.age_seconds
-        for guest in guests
-    ]
-    enough = min(SETTLED_SECONDS, max(ages) / 2.0)
-    return [guest for guest, age in zip(guests, ages, strict=True) if age >= enough]
+    oldest = max(map(settling_seconds, guests))
+    enough = oldest if oldest >= SETTLED_SECONDS else oldest / 2.0
+    return [guest for guest in guests if settling_seconds(guest) >= enough]
 
 
 def _of_common_key(samples: Mapping[str, Sample]) -> dict[str, Sample]:

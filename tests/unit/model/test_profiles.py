@@ -144,12 +144,15 @@ def test_a_guest_that_is_shut_off_teaches_its_pages_but_holds_no_host():
     assert profiles.own_mb.toarray().tolist() == [[0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]
 
 
-@pytest.mark.parametrize("age", [SETTLED_SECONDS, 20.0])
-def test_a_guest_that_still_boots_does_not_spoil_its_image(age):
+@pytest.mark.parametrize("age", [None, SETTLED_SECONDS, 20.0])
+@pytest.mark.parametrize(
+    "young", [{"age_seconds": 9.0}, {"age_seconds": None, "status": "BUILD"}]
+)
+def test_a_guest_that_still_boots_does_not_spoil_its_image(age, young):
     pages = {"a": range(100 * MB), "b": range(MB)}
     booted = guest("a", "m1", age_seconds=age)
     alone = learned(pages, [booted])
-    beside = learned(pages, [booted, guest("b", "m2", age_seconds=9.0)])
+    beside = learned(pages, [booted, guest("b", "m2", **young)])
     row = ("project:p1", "image:i1")
     assert expected(alone, *row) == [0.0, 50.0, 0.0]
     assert expected(beside, *row)[:2] == [0.0, 50.0]
