@@ -49,7 +49,7 @@ class BusServer:
         self._host = host
         self._threads = threads
         self._transport = transport.transport(conf)
-        self._server: oslo_messaging.RPCServer | None = None
+        self._server: oslo_messaging.MessageHandlingServer | None = None
         self._ending = threading.Event()
         # oslo.messaging waits for an absent broker without any end.
         self._starting = threading.Thread(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from membuddies_nova.fingerprint import page, seal
+from membuddies_nova.fingerprint.sample import MIN_SHIFT, Counters, Sample
 
 KEY = seal.SealKey(bytes(range(32)))
 _EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
@@ -23,31 +24,36 @@ def recorded() -> dict[str, page.Ids]:
     return lists
 
 
-def like_recorded(pages: int, seed: int = 0) -> Iterator[page.Ids]:
-    """Distinct guests of so many pages each, as the recorded ones are made.
+def like_recorded(pages: int) -> Iterator[Sample]:
+    """Samples of distinct guests of so many pages, at the finest shift.
 
-    A guest repeats the pages of one recorded guest up to its size with ids of
-    its own for every repetition but the first, so that the parts of zero,
-    repeated and unique pages stay, and no two guests are equal.
+    A guest is one recorded guest again and again up to its size, so that the
+    parts of zero, repeated and unique pages stay. The first time nine tenths of
+    its unique pages are the recorded ones, so that kin share; all others are
+    the guest's own.
     """
     lists = list(recorded().values())
     zero = np.uint64(page.zero_page_id())
+    uniques = [np.setdiff1d(ids, [zero]) for ids in lists]
+    zeros = [int(np.count_nonzero(ids == zero)) for ids in lists]
     for number in range(2**32):
-        base = lists[number % len(lists)]
-        parts, size = [], 0
-        while size < pages:
-            salt = np.uint64((seed * 1_000_003 + number) * 4096 + len(parts))
-            part = base if not parts else _mixed(base, salt)
-            part[base == zero] = zero
-            # A tenth of the first part is the guest's own, too.
-            if not parts:
-                part = part.copy()
-                own = slice(None, None, 10)
-                part[own] = _mixed(base[own], salt + np.uint64(2**40))
-                part[base == zero] = zero
-            parts.append(part)
-            size += len(part)
-        yield np.concatenate(parts)[:pages]
+        kind = number % len(lists)
+        times = round(pages / len(lists[kind]))
+        unique = uniques[kind]
+        first = unique.copy()
+        first[::10] = _mixed(unique[::10], np.uint64(number << 12))
+        parts = [first] + [
+            _mixed(unique, np.uint64((number << 12) + time)) for time in range(1, times)
+        ]
+        ids = np.concatenate(parts)
+        counters = Counters(
+            resident_pages=times * len(lists[kind]),
+            unique_pages=len(ids),
+            zero_pages=times * zeros[kind],
+        )
+        # Only ids with enough leading zeros are sampled: no need to sort others.
+        sampled = np.unique(ids[ids < np.uint64(1 << (64 - MIN_SHIFT))])
+        yield Sample.of_unique(sampled, counters, shift=MIN_SHIFT)
 
 
 def _mixed(ids: page.Ids, salt: np.uint64) -> page.Ids:

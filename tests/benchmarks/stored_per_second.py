@@ -29,7 +29,6 @@ from membuddies_nova.db import inventory, schema
 from membuddies_nova.db.api import Database
 from membuddies_nova.facts import HostFacts, Number
 from membuddies_nova.fingerprint import codec
-from membuddies_nova.fingerprint.sample import Sample
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.guests import KEY, like_recorded
 from tests.functional.bus.configuration import answered, bus_conf
@@ -53,9 +52,9 @@ def uuid_of(number: int) -> str:
 def make_requests() -> list[StoreRequest]:
     """One request for each guest."""
     requests = []
-    lists = itertools.islice(like_recorded(GUEST_PAGES), GUESTS)
-    for number, ids in enumerate(lists):
-        body = codec.encode(Sample.of_pages(ids).sealed(KEY))
+    samples = itertools.islice(like_recorded(GUEST_PAGES), GUESTS)
+    for number, sample in enumerate(samples):
+        body = codec.encode(sample.sealed(KEY))
         requests.append(
             StoreRequest(
                 host=host_of(number),
