@@ -9,6 +9,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,14 +83,18 @@ class Stage:
             self.pairs = tuple(begun)
         for pair in self.pairs:
             pair.guests.wait_until_ready(pair.members)
+        ready_at = time.time()
         wanted = {guest.id for pair in self.pairs for guest in pair.members}
 
         def known() -> bool:
             with self.database.reader() as session:
-                found = {each.guest for each in fingerprints.summaries(session)}
-            return wanted <= found
+                return wanted <= {
+                    each.guest
+                    for each in fingerprints.summaries(session)
+                    if each.scanned_at >= ready_at
+                }
 
-        self.until(known, "not all guests have a fingerprint")
+        self.until(known, "not all guests have a fingerprint since they booted")
 
     def close(self) -> None:
         """Deletes the guests."""
@@ -140,8 +145,8 @@ class Stage:
     def set(self) -> None:
         """As after booting: pairs apart, nothing planned, no rebalancer."""
         self.proxy.reset()
-        for pair in self.pairs:
-            self._part(pair)
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(self._part, self.pairs))
         with self.database.writer() as session:
             for table in (models.Move, models.Plan, models.Lease, models.Switch):
                 session.execute(sqlalchemy.delete(table))
@@ -160,7 +165,8 @@ class Stage:
 
     def _part(self, pair: Pair) -> None:
         one, other = pair.members
-        if (host := self.host(one.id)) == self.host(other.id):
+        host = pair.guests.host(one)
+        if host == pair.guests.host(other):
             away = next(name for name in self.cloud.hosts if name != host)
             migration = pair.guests.live_migrate(one, away)
             if migration.status != "completed":
