@@ -6,11 +6,12 @@ PYTHON := .venv/bin/python
 LAB := $(PYTHON) -W ignore -m tests.cloud.lab
 DEMO := $(PYTHON) -W ignore -m tests.cloud.demo
 PYTEST := $(PYTHON) -m pytest
-SHELL_FILES := $(shell git ls-files '*.sh') .ci/run
+DEVSTACK_FILES := devstack/plugin.sh devstack/settings devstack/lib/membuddies
+SHELL_FILES := $(sort $(shell git ls-files '*.sh') .ci/run $(DEVSTACK_FILES))
 BENCHMARKS := $(shell grep -l '__main__' tests/benchmarks/*.py | sed 's/\.py$$//; s|/|.|g')
 
 .PHONY: packages venv lock demo demo-down cloud-up cloud-down distclean
-.PHONY: lint test test-unit test-functional test-cloud bench docs
+.PHONY: lint test test-unit test-functional test-cloud test-devstack bench docs
 
 # From an empty machine to a cloud with our services on it, told as a story.
 demo:
@@ -29,9 +30,10 @@ packages:
 venv: packages
 	tools/make-venv.sh
 
-# Everything that the project promises. A skipped test fails the run.
+# Everything that the project promises. A skipped test fails the run. DevStack's
+# plugin is tested where DEVSTACK_DIR names a DevStack tree.
 test: lint
-	$(PYTEST) tests
+	$(PYTEST) tests $(if $(DEVSTACK_DIR),,--ignore=tests/devstack)
 
 test-unit: venv
 	$(PYTEST) tests/unit
@@ -43,6 +45,10 @@ test-functional: venv
 test-cloud: venv
 	$(PYTEST) tests/cloud
 
+# Fails without DEVSTACK_DIR.
+test-devstack: venv
+	$(PYTEST) tests/devstack
+
 lint: venv
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
@@ -50,7 +56,8 @@ lint: venv
 	gcc -O3 -Wall -Wextra -Werror -Iguest_kmod -I$$($(PYTHON) -c \
 	    'import sysconfig; print(sysconfig.get_path("include"))') \
 	    -c agent/membuddies_agent/_scan.c -o /dev/null
-	shellcheck $(SHELL_FILES)
+	shellcheck --external-sources $(SHELL_FILES)
+	.venv/bin/bashate --error E006 --max-line-length 88 $(DEVSTACK_FILES)
 	.venv/bin/reno -q lint
 
 # One script a figure; each prints what was asked and what it measured, and its
