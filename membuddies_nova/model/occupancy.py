@@ -2,8 +2,8 @@
 """Which pages each host holds while guests are moved about in thought.
 
 For each host it keeps how many of its guests hold each page class, so that
-moving one guest costs no more than that guest's classes and those of its two
-hosts. For a planner; it knows no rule and moves nothing real.
+moving one guest costs little more than that guest's classes. For a planner; it
+knows no rule and moves nothing real.
 """
 
 import dataclasses
@@ -17,43 +17,25 @@ from membuddies_nova.fingerprint.sample import Estimate
 from membuddies_nova.model.index import Classes, Floats
 from membuddies_nova.model.sharing import SharingModel
 
-Counts = npt.NDArray[np.int32]
+Counts = npt.NDArray[np.int16]
+"""For each class how many guests of one host hold it."""
 
 
 @dataclasses.dataclass(slots=True)
 class _Holding:
-    """The classes that the guests of one host hold, with their holders' number.
+    """How many of a host's guests hold each class.
 
-    Arrays are replaced, never written to, so copies may share them.
+    The array is replaced, never written to, so copies may share it.
     """
 
-    classes: Classes = dataclasses.field(default_factory=lambda: np.empty(0, np.int32))
-    counts: Counts = dataclasses.field(default_factory=lambda: np.empty(0, np.int32))
+    counts: Counts
     unique_pages: float = 0.0
     saved_pages: float = 0.0
 
-    def counts_of(self, classes: Classes) -> Counts:
-        """How many guests of the host hold each of these classes."""
-        if not len(self.classes):
-            return np.zeros(len(classes), np.int32)
-        at = np.searchsorted(self.classes, classes)
-        at[at == len(self.classes)] = 0
-        return np.where(self.classes[at] == classes, self.counts[at], 0)
-
-    def add(self, classes: Classes) -> None:
-        joined, where = np.unique(
-            np.concatenate((self.classes, classes)), return_inverse=True
-        )
-        counts = np.zeros(len(joined), np.int32)
-        counts[where[: len(self.classes)]] = self.counts
-        counts[where[len(self.classes) :]] += 1
-        self.classes, self.counts = joined, counts
-
-    def remove(self, classes: Classes) -> None:
+    def change(self, classes: Classes, by: int) -> None:
         counts = self.counts.copy()
-        counts[np.searchsorted(self.classes, classes)] -= 1
-        left = counts > 0
-        self.classes, self.counts = self.classes[left], counts[left]
+        counts[classes] += by
+        self.counts = counts
 
 
 class Occupancy:
@@ -70,7 +52,8 @@ class Occupancy:
         positions: Mapping[str, str | None],
     ) -> None:
         self.model = model
-        self._holdings = {host: _Holding() for host in hosts}
+        empty = np.zeros(len(model.classes), np.int16)
+        self._holdings = {host: _Holding(empty) for host in hosts}
         self._guests: dict[str, list[str]] = {host: [] for host in self._holdings}
         self._positions: dict[str, str | None] = dict.fromkeys(positions)
         for guest, host in positions.items():
@@ -78,7 +61,7 @@ class Occupancy:
                 self._arrive(guest, host)
 
     def copy(self) -> "Occupancy":
-        """An independent copy, which costs no more than the number of guests."""
+        """An independent copy, which costs no more than guests and hosts."""
         copy = Occupancy(self.model, (), {})
         copy._holdings = {
             host: dataclasses.replace(holding)
@@ -103,7 +86,7 @@ class Occupancy:
     def shared_pages(self, guest: str, host: str) -> float:
         """What a guest shares, or would share, with the others on a host."""
         held = self._classes_of(guest)
-        others = self._holdings[host].counts_of(held)
+        others = self._holdings[host].counts[held]
         alone = 1 if self._positions[guest] == host else 0
         return float(self.model.classes.pages[held[others > alone]].sum())
 
@@ -115,10 +98,10 @@ class Occupancy:
         """
         held = self._classes_of(guest)
         source = self._positions[guest]
-        there = self._holdings[host].counts_of(held) > 0
+        there = self._holdings[host].counts[held] > 0
         here = np.zeros(len(held), np.bool_)
         if source is not None:
-            here = self._holdings[source].counts_of(held) > 1
+            here = self._holdings[source].counts[held] > 1
         classes = self.model.classes
         won, lost = held[there & ~here], held[here & ~there]
         return Estimate(
@@ -134,43 +117,38 @@ class Occupancy:
         :returns: pages, one number for each of the model's guests, in its order
         """
         classes = self.model.classes
-        holding = self._holdings[host]
-        weights = np.zeros(len(classes))
-        weights[holding.classes] = classes.pages[holding.classes]
-        gains: Floats = classes.holders @ weights
+        present = self._holdings[host].counts > 0
+        gains: Floats = classes.holders @ np.where(present, classes.pages, 0.0)
         # A guest does not share with itself: for those on the host a class
         # counts from its second holder on.
-        weights[holding.classes[holding.counts < 2]] = 0.0
-        rows = [self.model.row(guest) for guest in self._guests[host]]
-        gains[rows] = classes.holders[rows] @ weights
+        for guest in self._guests[host]:
+            gains[self.model.row(guest)] = self.shared_pages(guest, host)
         return gains
 
     def move(self, guest: str, host: str) -> None:
         """Move a guest, or place it for the first time."""
-        source = self._positions[guest]
-        if source is not None:
-            self._leave(guest, source)
+        if self._positions[guest] is not None:
+            self.lift(guest)
         self._arrive(guest, host)
+
+    def lift(self, guest: str) -> None:
+        """Take a guest off its host, as if it were not placed yet."""
+        host = self._positions[guest]
+        assert host is not None
+        holding = self._holdings[host]
+        holding.saved_pages -= self.shared_pages(guest, host)
+        holding.unique_pages -= self.model.unique_pages(guest)
+        holding.change(self._classes_of(guest), -1)
+        self._guests[host].remove(guest)
+        self._positions[guest] = None
 
     def _arrive(self, guest: str, host: str) -> None:
         holding = self._holdings[host]
-        held = self._classes_of(guest)
-        shared = held[holding.counts_of(held) > 0]
-        holding.saved_pages += float(self.model.classes.pages[shared].sum())
+        holding.saved_pages += self.shared_pages(guest, host)
         holding.unique_pages += self.model.unique_pages(guest)
-        holding.add(held)
+        holding.change(self._classes_of(guest), 1)
         self._guests[host].append(guest)
         self._positions[guest] = host
-
-    def _leave(self, guest: str, host: str) -> None:
-        holding = self._holdings[host]
-        held = self._classes_of(guest)
-        holding.remove(held)
-        shared = held[holding.counts_of(held) > 0]
-        holding.saved_pages -= float(self.model.classes.pages[shared].sum())
-        holding.unique_pages -= self.model.unique_pages(guest)
-        self._guests[host].remove(guest)
-        self._positions[guest] = None
 
     def _classes_of(self, guest: str) -> Classes:
         return self.model.classes.of_guest(self.model.row(guest))

@@ -32,10 +32,11 @@ class Stop:
 class Draft:
     """Moves that may run in the order of their waves, and their effects.
 
-    A guest is moved at most once.
+    A guest is moved at most once, or twice if it has to wait on a third host.
 
     :ivar moves: what has been added so far, in that order
     :ivar unplaced: guests for which no host was found
+    :ivar situation: the cluster after the moves so far
     """
 
     def __init__(
@@ -52,7 +53,7 @@ class Draft:
         self.moves: list[Move] = []
         self.unplaced: list[Unplaced] = []
         self._moved: set[str] = set()
-        self._situation = Situation(
+        self.situation = Situation(
             snapshot,
             limits,
             Occupancy(
@@ -66,7 +67,7 @@ class Draft:
     @property
     def occupancy(self) -> Occupancy:
         """Where everything is after the moves so far."""
-        return self._situation.occupancy
+        return self.situation.occupancy
 
     @property
     def hosts_freed(self) -> tuple[str, ...]:
@@ -86,7 +87,7 @@ class Draft:
         copy.__dict__.update(self.__dict__)
         copy.moves, copy.unplaced = [*self.moves], [*self.unplaced]
         copy._moved = set(self._moved)
-        copy._situation = self._situation.fork()
+        copy.situation = self.situation.fork()
         return copy
 
     def is_fixed(self, guest: Guest) -> bool:
@@ -95,18 +96,29 @@ class Draft:
         return guest.uuid in self._moved or (
             guest.host is not None
             and any(
-                rule.stops(guest, host, self._situation) for rule in self.rules.guest
+                rule.stops(guest, host, self.situation) for rule in self.rules.guest
             )
         )
+
+    def is_moved(self, guest: Guest) -> bool:
+        """Whether the draft moves the guest."""
+        return guest.uuid in self._moved
 
     def stop_of(self, guest: Guest, host: Host) -> Stop | None:
         """The rule that stops a move in whatever wave."""
         found = self._wave_for(guest, host)
         return found if isinstance(found, Stop) else None
 
-    def try_move(self, guest: Guest, host: Host) -> Stop | None:
+    def try_park(self, guest: Guest, host: Host, target: Host) -> Stop | None:
+        """Add a move to a host where the guest waits for its place elsewhere."""
+        source = self.occupancy.host_of(guest.uuid)
+        reason = f"waits there for its place on {target.name}: {source} is needed"
+        return self.try_move(guest, host, reason)
+
+    def try_move(self, guest: Guest, host: Host, reason: str = "") -> Stop | None:
         """Add a move to the first wave that can take it.
 
+        :param reason: of the move, if it is not what it shares
         :returns: None if it was added, or the rule that stops it
         """
         found = self._wave_for(guest, host)
@@ -126,7 +138,7 @@ class Draft:
                 copy_mb=0.0
                 if first
                 else self.model.resident_pages(guest.uuid) / PAGES_PER_MB,
-                reason=self._reason(guest, source, host),
+                reason=reason or self._reason(guest, source, host),
                 checks=self.rules.without_guest_rules if first else self.rules.names,
             )
         )
@@ -180,12 +192,11 @@ class Draft:
         """The first wave that can take a move: its hosts' last, or the next."""
         rules = (*(() if guest.host is None else self.rules.guest), *self.rules.pair)
         for rule in rules:
-            if sentence := rule.stops(guest, host, self._situation):
+            if sentence := rule.stops(guest, host, self.situation):
                 return Stop(rule.name, sentence)
-        last = self._situation.last_wave(guest, host)
         stop: Stop | None = None
-        for wave in (last, last + 1) if last else (1,):
-            situation = self._situation.in_wave(wave)
+        for wave in self.situation.waves_for(guest, host):
+            situation = self.situation.in_wave(wave)
             stop = self._situation_stop(guest, host, situation)
             if stop is None:
                 return situation

@@ -26,6 +26,7 @@ def plan(
     scope: Scope = Scope.PROJECT,
     limits: Limits | None = None,
     evaluations: int | None = None,
+    seed: int = 0,
     rules: RuleBook = RULES,
 ) -> Plan:
     """Plan migrations, or find that everything had better stay.
@@ -37,6 +38,7 @@ def plan(
     :param limits: None for the defaults of :class:`Limits`
     :param evaluations: work budget: gains that the search may compute, None
         for as many as it takes
+    :param seed: of the choices that the search makes at random
     :param rules: the hard rules; every move of the plan has passed them all
     :raises InputError: for an unknown strategy, or a goal or a combination that
         is not available
@@ -67,7 +69,7 @@ def plan(
     if goal is Goal.CONSOLIDATE:
         draft, reason = consolidate.empty_hosts(draft)
     else:
-        reason = share.improve(draft, budget)
+        draft, reason = share.improve(draft, budget, seed)
     return draft.plan(strategy, goal, _why(draft, reason))
 
 

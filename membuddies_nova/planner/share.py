@@ -1,142 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
 """The union strategy's search for the goal ``share``: most memory saved.
 
-Greedy on the exact marginal gain of the union: the move that saves most is
-added, then the gains at its two hosts are computed anew, for only these have
-changed. No upper bound of an earlier gain is kept: saving is supermodular, so
-a gain can rise as kin arrive.
+A layout is searched for, its hosts are named so that the most guests stay, and
+an order of moves is found that leads there. What cannot be reached is given up:
+guests that the rest does not need to have moved go home, and the order is found
+anew.
 """
 
-import numpy as np
-import numpy.typing as npt
-
 from membuddies_nova.cluster import Guest, Host
-from membuddies_nova.model.index import Floats
-from membuddies_nova.model.sharing import PAGES_PER_MB
 from membuddies_nova.planner.draft import Draft, Stop
-
-_NO_HOST = -1
-
-
-class Budget:
-    """How many gains a search may still evaluate; None for any number."""
-
-    def __init__(self, evaluations: int | None) -> None:
-        self._left = evaluations
-
-    def spend(self, evaluations: int) -> None:
-        if self._left is not None:
-            self._left -= evaluations
-
-    @property
-    def is_spent(self) -> bool:
-        return self._left is not None and self._left <= 0
+from membuddies_nova.planner.layout import Layout
+from membuddies_nova.planner.relabel import relabel
+from membuddies_nova.planner.route import follow
+from membuddies_nova.planner.search import Budget, Search
 
 
-class _Gains:
-    """Net gain of every guest at every host, in pages.
+def improve(draft: Draft, budget: Budget, seed: int = 0) -> tuple[Draft, str]:
+    """Add the moves that save most.
 
-    :ivar net: guests x hosts; minus infinity where no move is wanted
-    :ivar stops: why moves are left out, by guest and host
-    """
-
-    def __init__(self, draft: Draft, budget: Budget) -> None:
-        snapshot = draft.snapshot
-        self._draft = draft
-        self._budget = budget
-        self._columns = {host.name: at for at, host in enumerate(snapshot.hosts)}
-        self._all_columns = np.arange(len(snapshot.hosts))
-        self._hosts = np.array(
-            [
-                _NO_HOST if at is None else self._columns[at]
-                for at in map(draft.occupancy.host_of, draft.model.uuids)
-            ]
-        )
-        self._movable = np.array(
-            [
-                host != _NO_HOST and not draft.is_fixed(guest)
-                for guest, host in zip(snapshot.guests, self._hosts, strict=True)
-            ]
-        )
-        self._shared: Floats = np.zeros((len(snapshot.guests), len(snapshot.hosts)))
-        self.net: Floats = np.zeros_like(self._shared)
-        self.stops: dict[tuple[int, int], Stop] = {}
-        for host in self._columns:
-            self._ask(host)
-        self._subtract(np.ones(len(self._hosts), np.bool_), self._all_columns)
-
-    def strike(self, row: int, column: int, stop: Stop) -> None:
-        """Leave a move out until something changes at one of its hosts."""
-        self.net[row, column] = -np.inf
-        self.stops[row, column] = stop
-
-    def moved(self, row: int, source: str, destination: str) -> None:
-        """Bring the gains up to date after a move."""
-        columns = np.array([self._columns[source], self._columns[destination]])
-        self._hosts[row] = columns[1]
-        self._movable[row] = False
-        self._ask(source)
-        self._ask(destination)
-        # Everything has changed for guests on the two hosts, and the rules may
-        # have for members of the guest's server group.
-        changed = np.isin(self._hosts, columns)
-        guests = self._draft.snapshot.guests
-        if (group := guests[row].group) is not None:
-            changed |= [guest.group == group for guest in guests]
-        self._subtract(changed, self._all_columns)
-        self._subtract(~changed, columns)
-        self.stops = {
-            (each, column): stop
-            for (each, column), stop in self.stops.items()
-            if not changed[each] and column not in columns
-        }
-
-    def _ask(self, host: str) -> None:
-        self._shared[:, self._columns[host]] = self._draft.occupancy.gains_at(host)
-        self._budget.spend(len(self._shared))
-
-    def _subtract(
-        self, rows: npt.NDArray[np.bool_], columns: npt.NDArray[np.int64]
-    ) -> None:
-        """Set net gains from what is shared there and where the guest is."""
-        each = np.flatnonzero(rows & self._movable)
-        here = self._shared[each, self._hosts[each]]
-        net = self._shared[each] - here[:, np.newaxis]
-        net[np.arange(len(each)), self._hosts[each]] = -np.inf
-        self.net[np.ix_(each, columns)] = net[:, columns]
-        self.net[~self._movable] = -np.inf
-
-
-def improve(draft: Draft, budget: Budget) -> str:
-    """Add the moves that save most, one after another.
-
-    :returns: why there are no more of them
+    :param seed: of the choices that the search makes at random
+    :returns: the draft with the moves, and why there are no more of them
     """
     snapshot, limits = draft.snapshot, draft.limits
     if not snapshot.guests or not snapshot.hosts:
-        return "there is nothing to move"
-    gains = _Gains(draft, budget)
-    threshold = limits.min_gain_mb * PAGES_PER_MB
-    while True:
-        if draft.moves_left == 0:
-            return f"the plan may have {limits.max_moves} moves"
-        if budget.is_spent:
-            return "the work budget is spent"
-        row, column = divmod(int(np.argmax(gains.net)), len(snapshot.hosts))
-        if not gains.net[row, column] > threshold:
-            break
-        guest, host = snapshot.guests[row], snapshot.hosts[column]
-        source = draft.occupancy.host_of(guest.uuid)
-        stop = uncertain(draft, guest, host) or draft.try_move(guest, host)
-        if stop is not None:
-            gains.strike(row, column, stop)
-        elif source is not None:
-            gains.moved(row, source, host.name)
-    if gains.stops:
-        (row, column), stop = next(iter(gains.stops.items()))
-        guest, host = snapshot.guests[row], snapshot.hosts[column]
-        return f"moving {guest.name} to {host.name} is stopped by {stop}"
-    return f"no further move saves more than {limits.min_gain_mb:g} MB"
+        return draft, "there is nothing to move"
+    layout = Layout(draft, budget.spend)
+    search = Search(layout, budget, limits.confidence, seed)
+    search.climb_by_moves()
+    # Single moves can be made in the order in which they were found: whatever
+    # becomes of the rest, this much is certain.
+    certain, certain_value = layout.at.copy(), layout.value
+    search.climb()
+    search.rounds()
+    relabel(layout)
+    search.climb()
+    planned, value = _reached(draft, layout, search)
+    if value < certain_value:
+        layout.restore(certain)
+        layout.refresh()
+        planned, value = _reached(draft, layout, search)
+    return planned, _why_no_more(planned, budget, search)
 
 
 def uncertain(draft: Draft, guest: Guest, host: Host) -> Stop | None:
@@ -150,3 +53,47 @@ def uncertain(draft: Draft, guest: Guest, host: Host) -> Stop | None:
         f"its gain of {gain.mb:.1f} MB has a standard error of {gain.error_mb:.1f} "
         f"MB and may be under {limits.min_gain_mb:g} MB",
     )
+
+
+def _reached(draft: Draft, layout: Layout, search: Search) -> tuple[Draft, float]:
+    """The moves that lead to a layout, or to the nearest that is found.
+
+    :returns: the draft with the moves, and the value of the layout they reach
+    """
+    while True:
+        planned, left = follow(draft.fork(), _targets(layout))
+        if not left:
+            return planned, layout.value
+        stuck = {guest.uuid for guest in left}
+        layout.take(
+            {
+                row: column
+                for row, column in layout.targets.items()
+                if layout.guests[row].uuid not in stuck
+            }
+        )
+        layout.refresh()
+        search.send_home()
+
+
+def _targets(layout: Layout) -> dict[str, Host]:
+    """Where guests have to go, those that gain most at home's expense first."""
+    return {
+        layout.guests[row].uuid: layout.hosts[column]
+        for row, column in layout.targets.items()
+    }
+
+
+def _why_no_more(draft: Draft, budget: Budget, search: Search) -> str:
+    limits = draft.limits
+    if draft.moves_left == 0:
+        return f"the plan may have {limits.max_moves} moves"
+    if budget.is_spent:
+        return "the work budget is spent"
+    if (obstacle := search.obstacle()) is not None:
+        guest, host, stop = obstacle
+        return f"moving {guest.name} to {host.name} is stopped by {stop}"
+    return f"no further move saves more than {limits.min_gain_mb:g} MB"
+
+
+__all__ = ["Budget", "improve", "uncertain"]

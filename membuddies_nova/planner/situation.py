@@ -52,6 +52,7 @@ class Situation:
         self.wave = 1
         self._host_waves: dict[str, _HostWave] = {}
         self._group_waves: dict[str, int] = {}
+        self._guest_waves: dict[str, int] = {}
         self._arrived_mb: dict[str, int] = {}
         self._groups = _members(snapshot)
 
@@ -70,11 +71,16 @@ class Situation:
         fork.occupancy = self.occupancy.copy()
         fork._host_waves = copy.deepcopy(self._host_waves)
         fork._group_waves = dict(self._group_waves)
+        fork._guest_waves = dict(self._guest_waves)
         fork._arrived_mb = dict(self._arrived_mb)
         return fork
 
-    def last_wave(self, guest: Guest, host: Host) -> int:
-        """The last wave that changed anything for a move, 0 if none did."""
+    def waves_for(self, guest: Guest, host: Host) -> tuple[int, ...]:
+        """The waves that may take a move, earliest first.
+
+        The last one that changed anything for it, unless the guest itself was
+        moved in that, and the next.
+        """
         source = self.occupancy.host_of(guest.uuid)
         waves = [
             self._host_waves[name].number
@@ -83,18 +89,31 @@ class Situation:
         ]
         if guest.group is not None:
             waves.append(self._group_waves.get(guest.group.name, 0))
-        return max(waves, default=0)
+        last = max(waves, default=0)
+        if last == 0 or last == self._guest_waves.get(guest.uuid):
+            return (last + 1,)
+        return (last, last + 1)
 
     def move(self, guest: Guest, host: Host) -> None:
-        """Make a move in this wave, which is not before ``last_wave``."""
+        """Make a move in this wave, one of ``waves_for`` it."""
         source = self.occupancy.host_of(guest.uuid)
         if source is not None:
             self._enter(source).departures.append(guest.uuid)
         self._enter(host.name).arrivals.append(guest.uuid)
         if guest.group is not None:
             self._group_waves[guest.group.name] = self.wave
+        self._guest_waves[guest.uuid] = self.wave
+        self.put(guest, host)
+
+    def put(self, guest: Guest, host: Host) -> None:
+        """Let a guest have arrived, in a wave of no interest."""
         self._arrived_mb[host.name] = self.arrived_mb(host) + _whole_mb(guest, host)
         self.occupancy.move(guest.uuid, host.name)
+
+    def lift(self, guest: Guest, host: Host) -> None:
+        """Undo ``put``: the guest is nowhere."""
+        self._arrived_mb[host.name] = self.arrived_mb(host) - _whole_mb(guest, host)
+        self.occupancy.lift(guest.uuid)
 
     def source_of(self, guest: Guest) -> Host | None:
         """The host on which a guest ran before the plan."""

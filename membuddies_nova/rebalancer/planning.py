@@ -129,6 +129,8 @@ def refusal(
     read_at = require_inventory(session, now, FRESH_SECONDS)
     moved: dict[str, str] = {}
     under_way: dict[str, str] = {}
+    siblings = list(siblings)
+    done = [other for other in siblings if other.state == "done"]
     for other in siblings:
         if other.state in OPEN and other.id != record.id:
             under_way[other.move.guest] = other.move.destination
@@ -138,6 +140,14 @@ def refusal(
         dataclasses.replace(guest, host=moved.get(guest.uuid, guest.host))
         for guest in inventory.guests(session, now)
     ]
+    if any(other.move.guest == record.move.guest for other in done):
+        # It waits where the plan itself has put it: no cooldown keeps it there.
+        guests = [
+            dataclasses.replace(guest, last_moved_seconds=None)
+            if guest.uuid == record.move.guest
+            else guest
+            for guest in guests
+        ]
     concerned = [
         guest.uuid
         for guest in guests

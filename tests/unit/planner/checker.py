@@ -58,8 +58,13 @@ class _Replay:
         if limits.max_moves is not None and len(plan.moves) > limits.max_moves:
             yield "max-moves: too many"
         guests = [move.guest for move in plan.moves]
-        if len(set(guests)) < len(guests):
-            yield "once: a guest is moved twice"
+        if any(guests.count(guest) > 2 for guest in guests):
+            yield "twice: a guest is moved more than twice"
+        moved = [move for move in plan.moves if move.source is not None]
+        least = limits.min_gain_mb * len({move.guest for move in moved})
+        gain = sum(move.gain_mb for move in moved)
+        if plan.goal == "share" and moved and gain <= least:
+            yield "net-benefit: the moves save less than they have to"
         waves = [move.wave for move in plan.moves]
         if waves != sorted(waves) or set(waves) != set(range(1, len(set(waves)) + 1)):
             yield "waves: not numbered in order from 1"
@@ -208,11 +213,5 @@ class _Replay:
         self.where[guest] = move.source
         if abs(move.gain_mb * PAGES_PER_MB - (won - lost)) > 1e-6:
             yield f"gain: {guest} gains {won - lost} pages"
-        if (
-            move.source is not None
-            and self.plan.goal == "share"
-            and move.gain_mb <= self.limits.min_gain_mb
-        ):
-            yield f"net-benefit: {guest}"
         if move.source is None and move.copy_mb:
             yield f"copy: {guest} is placed first, nothing is copied"

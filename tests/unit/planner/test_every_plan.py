@@ -13,22 +13,26 @@ from membuddies_nova.planner import plan, rescoped
 from tests.unit.planner.cases import LIMITS, clusters
 from tests.unit.planner.checker import problems
 
+WORK = 3000
+"""Gains to evaluate: enough for some rounds of the search."""
+
 
 @pytest.mark.parametrize("goal", [Goal.SHARE, Goal.CONSOLIDATE])
 @settings(max_examples=150)
 @given(clusters(), LIMITS, st.sampled_from(Scope))
 def test_no_plan_breaks_a_rule(goal, snapshot, limits, scope):
-    planned = plan(snapshot, goal=goal, limits=limits, scope=scope)
+    planned = plan(snapshot, goal=goal, limits=limits, scope=scope, evaluations=WORK)
     assert problems(snapshot, planned, limits, scope) == []
 
 
 @settings(max_examples=50)
 @given(clusters(), LIMITS)
-def test_every_move_of_the_goal_share_saves_memory(snapshot, limits):
-    planned = plan(snapshot, limits=limits)
+def test_what_the_moves_of_the_goal_share_save_is_worth_them(snapshot, limits):
+    planned = plan(snapshot, limits=limits, evaluations=WORK)
     moved = [move for move in planned.moves if move.source is not None]
-    assert all(move.gain_mb > limits.min_gain_mb for move in moved)
-    assert planned.saved_mb >= sum(move.gain_mb for move in moved) - 1e-9
+    gain_mb = sum(move.gain_mb for move in moved)
+    assert gain_mb >= limits.min_gain_mb * len({move.guest for move in moved})
+    assert planned.saved_mb >= gain_mb - 1e-9
 
 
 @settings(max_examples=50)
@@ -46,7 +50,7 @@ def test_consolidation_never_uses_more_hosts_and_empties_all_or_nothing(
 def test_the_same_moves_at_another_scope_keep_order_and_tell_its_numbers(
     snapshot, limits
 ):
-    planned = plan(snapshot, limits=limits, scope=Scope.PROJECT)
+    planned = plan(snapshot, limits=limits, scope=Scope.PROJECT, evaluations=WORK)
     seen = rescoped(snapshot, planned, Scope.GLOBAL)
     assert [(m.guest, m.destination, m.wave) for m in seen.moves] == [
         (m.guest, m.destination, m.wave) for m in planned.moves
@@ -59,7 +63,8 @@ def test_the_same_moves_at_another_scope_keep_order_and_tell_its_numbers(
 @settings(max_examples=25)
 @given(clusters(), LIMITS)
 def test_the_same_arguments_give_the_same_plan(snapshot, limits):
-    assert plan(snapshot, limits=limits) == plan(snapshot, limits=limits)
+    first = plan(snapshot, limits=limits, evaluations=WORK)
+    assert plan(snapshot, limits=limits, evaluations=WORK) == first
 
 
 @settings(max_examples=25)

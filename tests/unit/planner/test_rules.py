@@ -61,15 +61,19 @@ CASES = [
 LIMITS = Limits(cooldown_seconds=600.0)
 
 
-def cluster(facts):
+def cluster(facts, still=None):
+    """Guest a and its kin; the others hold still for a rule that is not tested."""
+    still = still or {"locked": True}
+    facts = {name: facts.get(name, {}) for name in (*HOSTS, "m0", "m1")}
+    for name in set(HOSTS) - {"a"}:
+        facts[name] = facts[name] | still
     return snapshot_of_pages(
         PAGES,
         hosts=[
-            Host(name=name, **{"memory_mb": 16, **facts.get(name, {})})
-            for name in ("m0", "m1")
+            Host(name=name, **{"memory_mb": 16, **facts[name]}) for name in ("m0", "m1")
         ],
         guests=[
-            Guest(uuid=name, name=name, memory_mb=1, host=host, **facts.get(name, {}))
+            Guest(uuid=name, name=name, memory_mb=1, host=host, **facts[name])
             for name, host in HOSTS.items()
         ],
     )
@@ -83,7 +87,7 @@ def test_the_move_is_made_when_no_rule_stops_it():
 
 @pytest.mark.parametrize(("rule", "facts"), CASES)
 def test_a_rule_alone_stops_the_move_and_is_named(rule, facts):
-    snapshot = cluster(facts)
+    snapshot = cluster(facts, {"movable": False} if rule == "locked" else None)
     planned = plan(snapshot, limits=LIMITS)
     assert planned.verdict is Verdict.STAY
     if rule not in {each.name for each in RULES.guest}:

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which host gets which group of guests, so that the most of them stay.
+
+Hosts of one kind are interchangeable: a layout says which guests are together,
+and names of such hosts may be exchanged without changing what is saved. Which
+naming moves the fewest guests is an assignment problem.
+"""
+
+import dataclasses
+
+import numpy as np
+import scipy.optimize
+
+from membuddies_nova.cluster import Host
+from membuddies_nova.planner.layout import NOWHERE, Layout
+
+
+def relabel(layout: Layout) -> None:
+    """Rename hosts of one kind where that saves moves and no rule forbids it."""
+    kinds: dict[Host, list[int]] = {}
+    for column, host in enumerate(layout.hosts):
+        kinds.setdefault(_kind(host), []).append(column)
+    before, displaced = layout.at.copy(), layout.displaced
+    renamed = np.arange(len(layout.hosts))
+    for columns in kinds.values():
+        if len(columns) > 1:
+            renamed[columns] = _names(layout, np.array(columns))
+    after = np.where(layout.at == NOWHERE, NOWHERE, renamed[layout.at])
+    if (after == before).all():
+        return
+    layout.restore(after)
+    moved = np.flatnonzero((layout.at != layout.home) & layout.free)
+    allowed = all(
+        layout.allows_again(int(row)) for row in moved if after[row] != before[row]
+    )
+    if not allowed or layout.displaced >= displaced:
+        layout.restore(before)
+    layout.refresh()
+
+
+def _kind(host: Host) -> Host:
+    """The host without what tells it from others of its kind."""
+    return dataclasses.replace(
+        host,
+        name="",
+        hypervisor_hostname=None,
+        pressure=None,
+        available_mb=None,
+        aggregates=(),
+    )
+
+
+def _names(layout: Layout, columns: np.ndarray) -> np.ndarray:
+    """For each of these hosts the one that should get its guests."""
+    number = {int(column): at for at, column in enumerate(columns)}
+    stay = np.zeros((len(columns), len(columns)))
+    fixed = float(len(layout.guests) + 1)
+    for column, at in number.items():
+        for row in layout.rows_on(column):
+            home = number.get(int(layout.home[row]))
+            if home is not None:
+                stay[at, home] += 1.0 if layout.free[row] else fixed
+    return columns[scipy.optimize.linear_sum_assignment(stay, maximize=True)[1]]

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plans of small clusters against the exact optimum, itself checked by a solver."""
+
+import numpy as np
+import pytest
+import scipy.optimize
+
+from membuddies_nova.cluster import Scope
+from membuddies_nova.model.sharing import SharingModel
+from membuddies_nova.planner import Limits, plan
+from tests.unit.planner.checker import problems
+from tests.unit.planner.optimum import PAGES_PER_MB, Optimum
+from tests.unit.planner.published import published_snapshot
+from tests.unit.planner.random_clusters import random_cluster
+
+SEEDS = range(1000, 1012)
+
+
+def solved_saving_pages(snapshot) -> int:
+    """The same optimum as an integer programme: x guest on host, y class there."""
+    model = SharingModel(snapshot, Scope.PROJECT)
+    holders = model.classes.holders.toarray().astype(bool)
+    pages, hosts = model.classes.pages, snapshot.hosts
+    alone = np.array([model.unique_pages(uuid) for uuid in model.uuids])
+    alone = alone - (holders * pages).sum(axis=1)
+    guests = len(holders)
+    xs = guests * len(hosts)
+    cost = np.concatenate((np.repeat(alone, len(hosts)), np.repeat(pages, len(hosts))))
+
+    def row(entries):
+        each = np.zeros(len(cost))
+        for at, value in entries:
+            each[at] = value
+        return each
+
+    def x(guest, host):
+        return guest * len(hosts) + host
+
+    def y(each, host):
+        return xs + each * len(hosts) + host
+
+    rows, low, high = [], [], []
+    for guest in range(guests):
+        rows.append(row([(x(guest, host), 1) for host in range(len(hosts))]))
+        low.append(1)
+        high.append(1)
+    for at, host in enumerate(hosts):
+        sizes = [guest.memory_mb for guest in snapshot.guests]
+        rows.append(row([(x(guest, at), sizes[guest]) for guest in range(guests)]))
+        low.append(0)
+        high.append(host.memory_mb)
+        for guest, each in zip(*np.nonzero(holders), strict=True):
+            rows.append(row([(y(each, at), 1), (x(guest, at), -1)]))
+            low.append(0)
+            high.append(np.inf)
+    found = scipy.optimize.milp(
+        cost,
+        integrality=np.ones(len(cost)),
+        bounds=scipy.optimize.Bounds(0, 1),
+        constraints=scipy.optimize.LinearConstraint(np.array(rows), low, high),
+    )
+    assert found.success
+    return Optimum(snapshot).before_pages - round(found.fun)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_plans_save_nearly_the_optimum_with_hardly_a_move_too_many(seed):
+    snapshot = random_cluster(seed)
+    optimum = Optimum(snapshot)
+    planned = plan(snapshot)
+    assert problems(snapshot, planned, Limits()) == []
+    saved_pages = planned.saved_mb * PAGES_PER_MB
+    assert optimum.saving_pages * 0.95 <= saved_pages <= optimum.saving_pages + 1e-6
+    moved = {move.guest for move in planned.moves}
+    assert len(moved) <= optimum.fewest_moved(saved_pages) + 1
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_the_optimum_is_that_of_an_integer_programme(seed):
+    snapshot = random_cluster(seed)
+    assert solved_saving_pages(snapshot) == Optimum(snapshot).saving_pages
+
+
+def test_the_published_example_is_solved_to_its_optimum():
+    optimum = Optimum(published_snapshot())
+    assert optimum.saving_pages == 515 * PAGES_PER_MB
+    assert optimum.fewest_moved(515 * PAGES_PER_MB) == 2
+    assert optimum.fewest_moved(327 * PAGES_PER_MB) == 1
