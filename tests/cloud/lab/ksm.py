@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from . import frames
 from .errors import LabError
-from .layout import Layout
+from .layout import HOSTS, Layout
 from .services import Service, Services
 
 LOCK = Path("/tmp/membuddies-ksm.lock")
 _HOLDER = "ksm-lock"
-_MAX_VOLATILE_FRACTION = 0.05
 
 # In the order in which they are written: the scanner starts last.
 _SETTINGS = (
@@ -105,12 +105,11 @@ class Ksm:
         return int(self._read(name))
 
     def wait_until_converged(self, timeout_seconds: float = 300) -> float:
-        """Waits until three full scans change the pages saved by less than 0.1 %.
+        """Waits until three full scans change what this lab's guests occupy by less
+        than 0.1 %.
 
-        Pages saved are those of pages_sharing and ksm_zero_pages.  While many pages
-        are still volatile (their content changes, or the kernel is still splitting
-        huge pages), a standstill is no convergence.  Scans that began before the call
-        do not count.
+        That is the distinct frames behind their pages, so what else merges on this
+        machine does not count, nor do scans that began before the call.
 
         :returns: the seconds it took.
         :raises LabError: pages still merged at the end of the time.
@@ -119,22 +118,17 @@ class Ksm:
         deadline = begun + timeout_seconds
         # The first scan only takes checksums; the second merges what held still.
         self._wait_for_scans(3, deadline)
-        before = self._saved_pages()
+        before = self._frames()
         while True:
             self._wait_for_scans(3, deadline)
-            after = self._saved_pages()
-            unchanged = abs(after - before) < 0.001 * max(before, 1)
-            if unchanged and self._volatile_fraction() < _MAX_VOLATILE_FRACTION:
+            after = self._frames()
+            if abs(after - before) <= 0.001 * before:
                 return time.monotonic() - begun
             before = after
 
-    def _saved_pages(self) -> int:
-        return self.counter("pages_sharing") + self.counter("ksm_zero_pages")
-
-    def _volatile_fraction(self) -> float:
-        volatile = self.counter("pages_volatile")
-        names = ("pages_sharing", "pages_shared", "pages_unshared", "ksm_zero_pages")
-        return volatile / max(1, volatile + sum(map(self.counter, names)))
+    def _frames(self) -> int:
+        counts = frames.count_hosts(self.layout, HOSTS).values()
+        return sum(count.frames for count in counts)
 
     def _wait_for_scans(self, scans: int, deadline: float) -> None:
         wanted = self.counter("full_scans") + scans
