@@ -62,23 +62,29 @@ class PageReader:
         self._block = np.empty(BLOCK_PAGES * PAGE_SIZE, dtype=np.uint8)
         self._buffer = self._block.data
         self._address = self._block.ctypes.data
+        self._pages = [
+            self._buffer[number * PAGE_SIZE : (number + 1) * PAGE_SIZE]
+            for number in range(BLOCK_PAGES)
+        ]
 
     def close(self) -> None:
         os.close(self._memory)
 
-    def copy_pages(self, start: int, pinned: Indices, unpinned: Indices) -> memoryview:
+    def copy_pages(
+        self, start: int, pinned: Indices, unpinned: Indices
+    ) -> list[memoryview]:
         """Copy present pages of a block.
 
         :param start: address of the block's first page
         :param pinned: pages to read with process_vm_readv
         :param unpinned: pages to read through /proc/PID/mem
-        :returns: the pages' bytes, valid until the next call; pages that have
-            left the process meanwhile are not among them
+        :returns: the pages, valid until the next call; those that have left the
+            process meanwhile are not among them
         :raises NoFingerprint: if the process has ended
         """
         copied = self._copy_pinned(start, pinned)
         copied += self._copy_unpinned(start, unpinned, copied)
-        return self._buffer[: copied * PAGE_SIZE]
+        return self._pages[:copied]
 
     def _copy_pinned(self, start: int, indices: Indices) -> int:
         copied = 0
@@ -135,9 +141,11 @@ def refusal(pid: int, code: int | None) -> NoFingerprint:
 
 def _ranges(start: int, indices: Indices) -> npt.NDArray[np.uint64]:
     """Runs of neighbouring pages as (address, bytes), which is struct iovec."""
-    first = np.flatnonzero(np.diff(indices, prepend=-2) != 1)
-    lengths = np.diff(first, append=len(indices))
+    breaks = (indices[1:] - indices[:-1] != 1).nonzero()[0] + 1
+    first = np.zeros(len(breaks) + 1, dtype=np.intp)
+    first[1:] = breaks
     ranges = np.empty((len(first), 2), dtype=np.uint64)
     ranges[:, 0] = start + indices[first] * PAGE_SIZE
-    ranges[:, 1] = lengths * PAGE_SIZE
+    ranges[:-1, 1] = (first[1:] - first[:-1]) * PAGE_SIZE
+    ranges[-1, 1] = (len(indices) - first[-1]) * PAGE_SIZE
     return ranges

@@ -98,24 +98,24 @@ class PythonReader(StretchReader):
     def _read_block(self, start: int, ids: page.Ids) -> Found:
         entries = self._pagemap.entries(start, len(ids))
         present = pagemap.present(entries)
-        if not present.any():
+        if not np.count_nonzero(present):
             return Found(0, 0, 0.0)
         exclusive = present & pagemap.exclusive(entries)
         mapped_elsewhere = present & ~exclusive
         zeros = 0
-        if mapped_elsewhere.any():
+        if np.count_nonzero(mapped_elsewhere):
             zero = self._kernel_zero(mapped_elsewhere, pagemap.frames(entries))
             zeros = int(np.count_nonzero(zero))
             ids[:zeros] = page.zero_page_id(self._seed)
             present &= ~zero
-        pinned = exclusive if self._pinning else np.zeros_like(exclusive)
+        pinned = exclusive & self._pinning
         before = time.perf_counter()
-        data = self._reader.copy_pages(
-            start, np.flatnonzero(pinned), np.flatnonzero(present & ~pinned)
+        copied = self._reader.copy_pages(
+            start, pinned.nonzero()[0], (present & ~pinned).nonzero()[0]
         )
         reading_seconds = time.perf_counter() - before
-        pages = zeros + len(data) // page.PAGE_SIZE
-        ids[zeros:pages] = page.page_ids(data, self._seed)
+        pages = zeros + len(copied)
+        ids[zeros:pages] = page.ids_of(copied, self._seed)
         return Found(pages, zeros, reading_seconds)
 
     def _kernel_zero(self, pages: Mask, frames: pagemap.Entries) -> Mask:

@@ -6,6 +6,8 @@ given page of another guest meets a false match with probability 2^-36.
 """
 
 import functools
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -32,15 +34,15 @@ def page_ids(buffer: Buffer, seed: int = 0) -> Ids:
     view = memoryview(buffer).cast("B")
     if len(view) % PAGE_SIZE:
         raise ValueError(f"{len(view)} bytes are not whole pages of {PAGE_SIZE}")
-    digest = xxhash.xxh3_64_intdigest
-    return np.fromiter(
-        (
-            digest(view[start : start + PAGE_SIZE], seed)
-            for start in range(0, len(view), PAGE_SIZE)
-        ),
-        dtype=np.uint64,
-        count=len(view) // PAGE_SIZE,
+    return ids_of(
+        [view[at : at + PAGE_SIZE] for at in range(0, len(view), PAGE_SIZE)], seed
     )
+
+
+def ids_of(pages: Sequence[Buffer], seed: int = 0) -> Ids:
+    """Hash pages of 4096 bytes that lie anywhere: one id for each, in order."""
+    ids = map(xxhash.xxh3_64_intdigest, pages, itertools.repeat(seed))
+    return np.fromiter(ids, dtype=np.uint64, count=len(pages))
 
 
 @functools.cache

@@ -3,8 +3,9 @@
 
 It reads one JSON object from its first argument, prints the address of its
 memory, and holds still until its standard input closes. Keys: pages; advice
-(for the whole range); shared; write, touch and pageout: lists of [first page,
-pages], for write with a seed behind.
+(for the whole range); shared; write, zero, number, touch and pageout: lists of
+[first page, pages], for write with a seed behind. Zeros are written, a numbered
+page begins with its own number, and a touched one is only read.
 """
 
 import ctypes
@@ -27,6 +28,13 @@ def main() -> None:
     for first, count, seed in order.get("write", []):
         start, size = first * PAGE_SIZE, count * PAGE_SIZE
         memory[start : start + size] = random.Random(seed).randbytes(size)
+    for first, count in order.get("zero", []):
+        start, size = first * PAGE_SIZE, count * PAGE_SIZE
+        memory[start : start + size] = bytes(size)
+    for first, count in order.get("number", []):
+        for number in range(first, first + count):
+            start = number * PAGE_SIZE
+            memory[start : start + 8] = (number + 1).to_bytes(8, "little")
     for first, count in order.get("touch", []):
         for number in range(first, first + count):
             memory[number * PAGE_SIZE]
