@@ -66,7 +66,12 @@ class BusServer:
         :returns: whether that was done in time
         """
         self._ending.set()
-        stopping = threading.Thread(target=self._stop, name="bus-stop", daemon=True)
+        if self._server is None:
+            # The broker was never reached: nothing is at hand.
+            return True
+        stopping = threading.Thread(
+            target=self._stop, args=(self._server,), name="bus-stop", daemon=True
+        )
         stopping.start()
         stopping.join(timeout_seconds)
         return not stopping.is_alive()
@@ -93,12 +98,14 @@ class BusServer:
                 self._ending.wait(_RETRY_SECONDS)
                 continue
             self._server = server
+            if self._ending.is_set():
+                # Told to stop while it was still waiting for the broker.
+                server.stop()
+                return
             LOG.info("Answering on topic %s of the message broker", transport.TOPIC)
             return
 
-    def _stop(self) -> None:
-        self._starting.join()
-        if self._server is not None:
-            self._server.stop()
-            self._server.wait()
+    def _stop(self, server: oslo_messaging.MessageHandlingServer) -> None:
+        server.stop()
+        server.wait()
         self._transport.cleanup()

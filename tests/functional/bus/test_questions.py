@@ -193,11 +193,28 @@ def test_a_broker_that_is_away_from_the_start_ends_each_question(make_client, re
         client.report(report)
 
 
-def test_a_server_that_never_reached_the_broker_can_be_left(echo):
+def test_a_server_that_never_reached_the_broker_stops_all_the_same(echo):
     conf = bus_conf(f"rabbit://guest:guest@127.0.0.1:{free_port()}/")
     server = BusServer(conf, echo, "controller-1", threads=1)
     server.start()
-    assert server.stop(1.0) is False
+    assert server.stop(1.0)
+
+
+def test_a_server_told_to_stop_answers_nothing_when_the_broker_comes_back(
+    rabbitmq, transport_url, make_client, report, echo
+):
+    server = BusServer(bus_conf(transport_url), echo, "controller-1", threads=1)
+    rabbitmq.stop()
+    server.start()
+    assert server.stop(1.0)
+    rabbitmq.start()
+
+    server._starting.join(60)
+
+    assert not server._starting.is_alive()
+    with pytest.raises(BusUnavailable):
+        make_client(transport_url, timeout_seconds=1.0).report(report)
+    assert echo.asked == []
 
 
 def test_who_is_not_let_in_says_so_and_gets_in_when_it_is_mended(

@@ -57,40 +57,34 @@ def test_a_scheduler_fetches_a_board_once(database, serve, client):
     assert client.scoreboard(first.version).body is None
 
 
-def wrong(request, **changes):
-    return {**request.to_json(), **changes}
-
-
-@pytest.mark.parametrize(
-    ("changes", "field"),
-    [
-        ({"version": 99}, "version"),
-        ({"version": "1"}, "version"),
-        ({"guest": "instance-00000001"}, "guest"),
-        ({"host": ""}, "host"),
-        ({"host": "h" * 256}, "host"),
-        ({"counter": -1}, "counter"),
-        ({"started": 2**63}, "started"),
-        ({"scanned_at": "now"}, "scanned_at"),
-        ({"digest": "0" * 32}, "digest"),
-        ({"body": None}, "body"),
-        ({"body": "%%%%"}, "body"),
-    ],
+WRONG = (
+    ({"version": 99}, "version"),
+    ({"version": "1"}, "version"),
+    ({"guest": "instance-00000001"}, "guest"),
+    ({"host": ""}, "host"),
+    ({"host": "h" * 256}, "host"),
+    ({"counter": -1}, "counter"),
+    ({"started": 2**63}, "started"),
+    ({"scanned_at": "now"}, "scanned_at"),
+    ({"digest": "0" * 32}, "digest"),
+    ({"body": None}, "body"),
+    ({"body": "%%%%"}, "body"),
 )
+
+
 def test_a_wrong_message_is_answered_with_the_field_that_is_wrong(
-    database, serve, client, raw, tally, changes, field
+    database, serve, client, raw, tally
 ):
     place(database, 1.0, h1=(1,))
     serve(database)
     answered(lambda: client.scoreboard(None))
     request = Agent("h1").scan(1)
-
-    answer = raw("store", wrong(request, **changes))
-
-    assert answer["outcome"] == "refused"
-    assert f"'{field}'" in answer["reason"]
-    assert "Traceback" not in answer["reason"]
-    assert tally.counts()[f"refused:{field}"] == 1
+    for changes, field in WRONG:
+        answer = raw("store", {**request.to_json(), **changes})
+        assert answer["outcome"] == "refused", changes
+        assert f"'{field}'" in answer["reason"]
+        assert "Traceback" not in answer["reason"]
+        assert tally.counts()[f"refused:{field}"] > 0
     assert stored(database) == []
     assert client.store(request).outcome is Outcome.STORED
 
