@@ -11,8 +11,10 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
@@ -183,6 +185,27 @@ class Cloud:
     def query(self, sql: str) -> list[list[str]]:
         """The rows that a statement selects in the lab's MariaDB, as text."""
         return database.query(self.layout, sql)
+
+    def wait_until_hosts_report(
+        self, since: float, timeout_seconds: float = 150
+    ) -> None:
+        """Waits until Nova has heard of every compute host after a moment.
+
+        For whoever had the broker or the database away: a guest that is deleted
+        while Nova takes its host for down runs on there.  Use it :meth:`inside` only.
+
+        :param since: seconds since the epoch.
+        """
+        compute = self.connect().compute
+        deadline = time.monotonic() + timeout_seconds
+        while True:
+            services = list(compute.services(binary="nova-compute"))
+            beats = [datetime.fromisoformat(each.updated_at) for each in services]
+            if all(beat.replace(tzinfo=UTC).timestamp() > since for beat in beats):
+                return
+            if time.monotonic() > deadline:
+                raise LabError(f"hosts do not report to Nova: {services}")
+            time.sleep(0.5)
 
     # Guests and their memory -------------------------------------------------
 
