@@ -133,3 +133,19 @@ def test_what_is_not_available_is_refused_in_one_sentence(arguments):
 
 def test_fewer_moves_than_all_are_made_on_request():
     assert len(plan(published_snapshot(), limits=Limits(max_moves=0)).moves) == 0
+
+
+def test_full_hosts_exchange_guests_through_a_third_one():
+    other = range(500, 756)
+    pages = {"red1": BASE, "blue1": other, "red2": BASE, "blue2": other}
+    snapshot = cluster(
+        {"red1": "m0", "blue1": "m0", "red2": "m1", "blue2": "m1"}, pages, memory_mb=2
+    )
+    third = dataclasses.replace(snapshot.hosts[2], memory_mb=1)
+    planned = plan(dataclasses.replace(snapshot, hosts=(*snapshot.hosts[:2], third)))
+    assert planned.saved_mb == 2
+    assert [move.wave for move in planned.moves] == [1, 2, 3]
+    first, between, last = planned.moves
+    assert (first.destination, last.source) == ("m2", "m2")
+    assert first.guest == last.guest != between.guest
+    assert "waits there" in first.reason
