@@ -53,7 +53,8 @@ def test_the_reader_sees_the_guests_and_hosts_of_all_projects(
         assert servers[guest.id].compute_host == cloud.hosts[0]
     assert len(list(compute.hypervisors(details=True))) == 3
     assert list(compute.aggregates()) == []
-    assert list(compute.migrations()) == []
+    known = cloud.connect().compute.migrations()
+    assert [each.id for each in compute.migrations()] == [each.id for each in known]
     assert list(compute.server_groups(all_projects=True)) == []
     assert len(list(compute.services(binary="nova-compute"))) == 3
     zones = {zone.name: zone.hosts for zone in compute.availability_zones(details=True)}

@@ -25,7 +25,7 @@ def _hosts_that_merge(cloud: Cloud) -> Iterator[None]:
     The machine's own stays as it is: what it merges is no matter of these tests.
     """
     recorded = cloud.layout.root / "recorded-ksm"
-    recorded.mkdir()
+    recorded.mkdir(exist_ok=True)
     for file in _KSM.iterdir():
         (recorded / file.name).write_text(file.read_text())
     (recorded / "run").write_text("1\n")
