@@ -256,6 +256,7 @@ def unmerged(bench: Bench) -> int:
 
 def merged(bench: Bench, twin: Bench) -> int:
     """:param twin: the same memory unmerged: reading alone pins, and un-merges"""
+    assert bench.read_pages == twin.read_pages
     is_merged = ksm.merged(bench.child)
     frames = pagemap.frames(bench.child.entries())[is_merged]
     repeated = len(frames) - len(np.unique(frames))

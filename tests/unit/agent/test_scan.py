@@ -1,4 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -78,6 +81,22 @@ def test_stretches_cover_a_mapping_once_and_are_aligned(first, pages):
 
 def test_the_extension_was_built_and_is_used():
     assert scan.READER is compiled.CompiledReader
+
+
+def test_without_the_extension_scans_read_in_python():
+    program = (
+        "import sys\n"
+        "sys.modules['membuddies_agent._scan'] = None\n"
+        "from membuddies_agent import scan\n"
+        "print(scan.READER.__name__)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "PythonReader\n"
 
 
 @pytest.mark.parametrize(
