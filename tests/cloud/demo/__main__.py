@@ -53,7 +53,6 @@ def main() -> int:
 
 def _up(cloud: Cloud) -> int:
     teller = Teller()
-    REPORT.unlink(missing_ok=True)
     if cloud.is_up:
         teller.say("a demo is up already: taking it down first")
         cloud.down()

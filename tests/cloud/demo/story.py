@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.cloud.lab.buddies import Buddies
+from tests.cloud.lab.buddies import SCAN_SECONDS, Buddies
 from tests.cloud.lab.cloud import Cloud
 from tests.cloud.lab.frames import FrameCount
 
@@ -139,14 +139,18 @@ class Story:
     # What chapters have in common ----------------------------------------------
 
     def _converge(self) -> None:
-        """Waits for the kernel to merge, then for fingerprints of what is there."""
+        """Waits for the kernel to merge, then for fingerprints of what is there.
+
+        What is shared counts from the second scan on that has found it.
+        """
         quiet_since = time.time()
         self.cloud.ksm.begin(sleep_millisecs=_WHILE_WATCHED_MS)
         seconds = self.cloud.ksm.wait_until_converged(_CONVERGENCE_SECONDS)
         self.cloud.ksm.begin(sleep_millisecs=_WHILE_BOOTING_MS)
         self.teller.say(f"KSM has merged all it can ({seconds:.0f} s)")
         self.buddies.wait(
-            lambda: self._all_known(quiet_since), "a guest has no new fingerprint"
+            lambda: self._all_known(quiet_since + 1.5 * SCAN_SECONDS),
+            "a guest has no new fingerprint",
         )
         self.teller.say("all guests have a fresh fingerprint in the database")
 

@@ -24,6 +24,9 @@ from .layout import HOSTS, database_url, transport_url, venv_program
 REFRESH_SECONDS = 2
 """Between two reports, inventories, boards and plans."""
 
+SCAN_SECONDS = 5 * REFRESH_SECONDS
+"""Between two scans of a guest."""
+
 WEIGHER = "membuddies_nova.scheduler.weigher.SharingWeigher"
 
 _Sections = dict[str, dict[str, object]]
@@ -162,7 +165,7 @@ class Buddies:
             "agent": {
                 "key_file": self._key_file,
                 "report_period_seconds": REFRESH_SECONDS,
-                "scan_interval_seconds": 5 * REFRESH_SECONDS,
+                "scan_interval_seconds": SCAN_SECONDS,
             },
         }
         for name, options in self.options.items():
