@@ -27,6 +27,15 @@ PROGRAMS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _no_voice_of_other_tests_clients(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep threads that still look for the broker of a test before off stderr.
+
+    The commands run in this process and none of them speaks to a broker.
+    """
+    monkeypatch.setattr(logging.getLogger("oslo.messaging"), "propagate", False)
+
+
 @dataclasses.dataclass(frozen=True)
 class Done:
     """What a command left behind."""

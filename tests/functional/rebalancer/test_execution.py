@@ -175,6 +175,7 @@ def test_an_approved_plan_waits_until_the_inventory_shows_the_last_move(bench):
     first, second = (bench.emulator.add_server("c1") for _ in range(2))
     bench.read_inventory()
     bench.store(move(first, "c2"))
+    bench.clock.now += 1
     second_plan = bench.store(move(second, "c2"))
 
     bench.steps(12)
