@@ -6,7 +6,6 @@ sample file is made from the options and never written by hand.
 """
 
 import importlib
-import itertools
 
 from oslo_config import cfg
 
@@ -19,4 +18,4 @@ def list_opts() -> list[tuple[str, list[cfg.Opt]]]:
     for name in _MODULES:
         module = importlib.import_module(f"{__name__}.{name}")
         groups.setdefault(module.GROUP, []).extend(module.OPTIONS)
-    return list(itertools.chain(groups.items()))
+    return list(groups.items())

@@ -6,25 +6,11 @@ takes keystoneauth's own (``auth_type``, ``auth_url``, ``cafile``, ``timeout``
 and those of the chosen ``auth_type``).
 """
 
-from keystoneauth1 import loading
 from oslo_config import cfg
 
+from membuddies_nova.conf import cloud
+
 GROUP = "inventory"
-
-_REQUEST_TIMEOUT_SECONDS = 60
-
-
-def _keystone_options() -> list[cfg.Opt]:
-    """keystoneauth's options; a request always has an end."""
-    options = [
-        *loading.get_auth_common_conf_options(),
-        *loading.get_session_conf_options(),
-    ]
-    for option in options:
-        if option.name == "timeout":
-            option.default = _REQUEST_TIMEOUT_SECONDS
-    return options
-
 
 OPTIONS: list[cfg.Opt] = [
     cfg.FloatOpt(
@@ -50,18 +36,7 @@ OPTIONS: list[cfg.Opt] = [
         help="Memory that QEMU takes beside a guest's own, in MB. An arriving guest "
         "needs both. `ps -o rss` of QEMU minus the guest's memory tells yours.",
     ),
-    cfg.StrOpt(
-        "cloud",
-        help="A cloud of clouds.yaml to connect to, instead of the auth_* options.",
-    ),
-    cfg.StrOpt("region_name", help="The region of the endpoints in the catalog."),
-    cfg.StrOpt(
-        "interface",
-        default="public",
-        choices=["public", "internal", "admin"],
-        help="Which endpoints of the catalog to use.",
-    ),
-    *_keystone_options(),
+    *cloud.options(),
 ]
 
 

@@ -6,27 +6,12 @@ takes keystoneauth's own (``auth_type``, ``auth_url``, ``cafile``, ``timeout``
 and those of the chosen ``auth_type``).
 """
 
-from keystoneauth1 import loading
 from oslo_config import cfg
 
 from membuddies_nova import cluster, plan
+from membuddies_nova.conf import cloud
 
 GROUP = "rebalancer"
-
-_NOVA_TIMEOUT_SECONDS = 60
-
-
-def _keystone_options() -> list[cfg.Opt]:
-    """keystoneauth's options; a call to Nova always has an end."""
-    options = [
-        *loading.get_auth_common_conf_options(),
-        *loading.get_session_conf_options(),
-    ]
-    for option in options:
-        if option.name == "timeout":
-            option.default = _NOVA_TIMEOUT_SECONDS
-    return options
-
 
 OPTIONS: list[cfg.Opt] = [
     cfg.StrOpt(
@@ -192,18 +177,7 @@ OPTIONS: list[cfg.Opt] = [
         help="The name under which `membuddies status` shows this rebalancer. Left "
         "out: the machine's host name. Differs between rebalancers.",
     ),
-    cfg.StrOpt(
-        "cloud",
-        help="A cloud of clouds.yaml to connect to, instead of the auth_* options.",
-    ),
-    cfg.StrOpt("region_name", help="The region of Nova's endpoint in the catalog."),
-    cfg.StrOpt(
-        "interface",
-        default="public",
-        choices=["public", "internal", "admin"],
-        help="Which of Nova's endpoints in the catalog to use.",
-    ),
-    *_keystone_options(),
+    *cloud.options(),
 ]
 
 
