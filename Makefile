@@ -10,7 +10,7 @@ DEVSTACK_FILES := devstack/plugin.sh devstack/settings devstack/lib/membuddies
 SHELL_FILES := $(sort $(shell git ls-files '*.sh') .ci/run $(DEVSTACK_FILES))
 BENCHMARKS := $(shell grep -l '__main__' tests/benchmarks/*.py | sed 's/\.py$$//; s|/|.|g')
 
-.PHONY: packages venv lock demo demo-down cloud-up cloud-down distclean
+.PHONY: packages guest-packages guest venv lock demo demo-down cloud-up cloud-down distclean
 .PHONY: lint test test-unit test-functional test-cloud test-devstack bench docs
 
 # From an empty machine to a cloud with our services on it, told as a story.
@@ -29,6 +29,14 @@ packages:
 
 venv: packages
 	tools/make-venv.sh
+
+# Debian's kernels of both series that the guests' module is built for and tested in.
+guest-packages: packages
+	tools/install-packages.sh guest
+
+# The guests' module for each kernel whose headers are installed, and the tracer.
+guest: guest-packages
+	$(MAKE) -C guest_kmod
 
 # Everything that the project promises, the quickest first, each part in a process
 # of its own. A skipped test fails the run. DevStack's plugin is tested where
@@ -53,13 +61,14 @@ test-cloud: venv
 test-devstack: venv
 	$(PYTEST) tests/devstack
 
-lint: venv
+lint: venv guest-packages
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	gcc -O3 -Wall -Wextra -Werror -Iguest_kmod -I$$($(PYTHON) -c \
 	    'import sysconfig; print(sysconfig.get_path("include"))') \
 	    -c agent/membuddies_agent/_scan.c -o /dev/null
+	$(MAKE) -C guest_kmod lint
 	shellcheck --external-sources $(SHELL_FILES)
 	.venv/bin/bashate --error E006 --max-line-length 88 $(DEVSTACK_FILES)
 	.venv/bin/reno -q lint

@@ -5,7 +5,8 @@
 # only those that are missing, and without starting any service of theirs.
 # Asks the network for nothing when everything is there.
 #
-# usage: install-packages.sh [restore]
+# usage: install-packages.sh [guest | restore]
+# "guest" installs what building and testing the guests' kernel module needs.
 # "restore" only takes back what an installation that was killed left behind.
 set -euo pipefail
 
@@ -21,6 +22,14 @@ PACKAGES=(
     gcc pkg-config python3-venv python3-dev shellcheck
     # What reviews our units and DevStack's plugin asks for.
     systemd lsb-release openssl
+)
+GUEST_PACKAGES=(
+    # Debian 12's kernel, and that of Debian 13, which Debian 12's updates bring.
+    linux-headers-cloud-amd64
+    linux-image-6.12-cloud-amd64 linux-headers-6.12-cloud-amd64
+    gcc make libc6-dev sparse dkms kmod
+    # What runs in the guests.
+    busybox-static qemu-guest-agent
 )
 POLICY=/usr/sbin/policy-rc.d
 POLICY_SAVED=$POLICY.membuddies-saved
@@ -67,6 +76,9 @@ allow_services() {
 if [ "${1:-}" = restore ]; then
     allow_services
     exit 0
+fi
+if [ "${1:-}" = guest ]; then
+    PACKAGES=("${GUEST_PACKAGES[@]}")
 fi
 command -v dpkg-query >/dev/null \
     || fail "needs Debian 12 (dpkg-query was not found)"

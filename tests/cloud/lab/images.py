@@ -90,10 +90,11 @@ class GuestImage:
 
 
 def kernel() -> Path:
-    """The newest installed Debian cloud kernel."""
-    kernels = sorted(Path("/boot").glob("vmlinuz-*-cloud-amd64"), key=os.path.getmtime)
+    """The newest installed cloud kernel of Debian 12's own series."""
+    name = "vmlinuz-6.1.*-cloud-amd64"
+    kernels = sorted(Path("/boot").glob(name), key=os.path.getmtime)
     if not kernels:
-        raise LabError("no /boot/vmlinuz-*-cloud-amd64: run `make packages`")
+        raise LabError(f"no /boot/{name}: run `make packages`")
     return kernels[-1]
 
 
