@@ -8,7 +8,15 @@ estimate, no I/O.
 
 import dataclasses
 import enum
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Protocol
+
+TRUST_GROUP_KEY = "membuddies:trust_group"
+"""In a flavor's extra specs: the trust group of its guests. In an aggregate's
+metadata: only guests of this group may arrive on its hosts."""
+
+KSM_FREE_KEY = "membuddies:ksm_free"
+"""In an aggregate's metadata, true: the operator keeps KSM off on its hosts."""
 
 
 class Scope(enum.StrEnum):
@@ -67,6 +75,7 @@ class Host:
     :ivar overhead_mb: QEMU's own memory, for each guest
     :ivar pressure: PSI memory "some" avg60 as a fraction, None if unknown
     :ivar trust_group: if set, only guests of this group may arrive
+    :ivar ksm_free: whether the operator declares that KSM is kept off there
     :ivar up: whether the compute service is alive
     :ivar ksm: what KSM does there, by the newest report
     :ivar available_mb: MemAvailable of the newest report, None if unknown
@@ -93,6 +102,7 @@ class Host:
     hypervisor_version: int | None = None
     pressure: float | None = None
     trust_group: str | None = None
+    ksm_free: bool = False
     ksm: KsmState = KsmState.MERGING
     available_mb: int | None = None
 
@@ -100,6 +110,14 @@ class Host:
     def real_memory_mb(self) -> int:
         """Memory that the guests' frames may fill, in MB."""
         return self.memory_mb - self.reserved_mb
+
+    @property
+    def may_merge(self) -> bool:
+        """Whether guests there share merged pages, or may at any time.
+
+        Not so only where the operator says so and the agent confirms it.
+        """
+        return not (self.ksm_free and self.ksm is KsmState.OFF)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,13 +182,51 @@ class Guest:
         """
         if scope is Scope.GLOBAL:
             return "global"
-        if scope is Scope.GROUP and self.trust_group is not None:
-            return f"group:{self.trust_group}"
-        return f"project:{self.project or ''}"
+        return trust_key(
+            self.project, self.trust_group if scope is Scope.GROUP else None
+        )
+
+    @property
+    def trust_key(self) -> str:
+        """With whom it may share merged pages; see :func:`trust_key`."""
+        return trust_key(self.project, self.trust_group)
+
+
+def trust_key(project: str | None, trust_group: str | None) -> str:
+    """Name of a guest's trust group if its flavor has one, else of its project.
+
+    Guests of different names must be kept apart where KSM merges, whatever scope
+    decisions count sharing in.
+    """
+    if trust_group is not None:
+        return f"group:{trust_group}"
+    return f"project:{project or ''}"
 
 
 MOVABLE_KEY = "membuddies:movable"
 _NO = frozenset({"false", "no", "off", "0", "f", "n"})
+_YES = frozenset({"true", "yes", "on", "1", "t", "y"})
+
+
+class Described(Protocol):
+    """An aggregate: ours, or Nova's own object."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]: ...
+
+
+def told_by(aggregates: Iterable[Described], key: str) -> str | None:
+    """What a host's aggregates say of a key; contradictions fit nobody."""
+    words = {
+        aggregate.metadata[key] for aggregate in aggregates if key in aggregate.metadata
+    }
+    return " and ".join(sorted(words)) or None
+
+
+def declared_ksm_free(aggregates: Iterable[Described]) -> bool:
+    """Whether a host's aggregates say, with one voice, that KSM is kept off."""
+    word = told_by(aggregates, KSM_FREE_KEY) or ""
+    return word.strip().lower() in _YES
 
 
 def may_move(

@@ -18,6 +18,7 @@ from membuddies_nova.db.switches import Pause
 
 _AGENT = "membuddies-agent"
 _REBALANCER = "membuddies-rebalancer"
+_NAMED = 10
 
 
 class Status(ReportCommand):
@@ -110,6 +111,7 @@ def _answer(
             for host in known.hosts
             if host.ksm is not KsmState.MERGING
         ],
+        "mixed_hosts": list(_mixed(known)),
         "smart_scan_hosts": [
             host.name
             for host in known.hosts
@@ -117,6 +119,14 @@ def _answer(
             and report.facts.ksm.smart_scan
         ],
     }
+
+
+def _mixed(known: KnownCloud) -> Iterator[dict[str, Any]]:
+    """Hosts that merge, or may, with guests of several trust scopes."""
+    for host in known.hosts:
+        scopes = sorted({guest.trust_key for guest in known.guests_on(host.name)})
+        if len(scopes) > 1 and host.may_merge:
+            yield {"host": host.name, "ksm": host.ksm.value, "trust_scopes": scopes}
 
 
 def _mode(beats: list[ServiceBeat], since: float) -> str | None:
@@ -173,6 +183,15 @@ def _parts(answer: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"KSM is not merging on: {', '.join(hosts)}. Switch it on there: "
             f"echo 1 > /sys/kernel/mm/ksm/run"
+        )
+    if answer["mixed_hosts"]:
+        names = [each["host"] for each in answer["mixed_hosts"]]
+        listed = ", ".join(names[:_NAMED])
+        if len(names) > _NAMED:
+            listed += f" and {len(names) - _NAMED} more (all of them: -f json)"
+        yield (
+            f"Guests of several trust scopes may share merged pages on: {listed}. "
+            f"KsmIsolationFilter in nova-scheduler keeps new ones apart."
         )
     if answer["smart_scan_hosts"]:
         yield (

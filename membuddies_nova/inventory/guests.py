@@ -13,9 +13,16 @@ from typing import Any
 
 from oslo_log import log as logging
 
-from membuddies_nova.cluster import Aggregate, Guest, ServerGroup, may_move
+from membuddies_nova.cluster import (
+    TRUST_GROUP_KEY,
+    Aggregate,
+    Guest,
+    ServerGroup,
+    may_move,
+    told_by,
+)
 from membuddies_nova.inventory.cloud import InventoryError, Json
-from membuddies_nova.inventory.hosts import CELL_KEY, TRUST_GROUP_KEY, told_by
+from membuddies_nova.inventory.hosts import CELL_KEY
 
 LOG = logging.getLogger(__name__)
 

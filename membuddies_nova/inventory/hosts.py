@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hosts, made of what Nova and Placement answered. Pure: JSON in, values out.
 
-The metadata of a host's aggregates may carry three keys of ours:
+The metadata of a host's aggregates may carry four keys of ours:
 
 ``membuddies:trust_group``
     only guests of this group may arrive. Two aggregates of one host that name
     different groups let no guest arrive.
+``membuddies:ksm_free``
+    ``true``: the operator keeps KSM off there, so that guests of several trust
+    scopes may stand beside each other. Believed where the agent confirms it.
 ``membuddies:cell``
     the host's cell. Nova's API does not tell cells, and refuses a live migration
     from one to another; on a cloud with several, name them to spare the attempt.
@@ -17,10 +20,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from membuddies_nova.cluster import Aggregate, Host
+from membuddies_nova.cluster import (
+    TRUST_GROUP_KEY,
+    Aggregate,
+    Host,
+    declared_ksm_free,
+    told_by,
+)
 from membuddies_nova.inventory.cloud import InventoryError, Json
 
-TRUST_GROUP_KEY = "membuddies:trust_group"
 CELL_KEY = "membuddies:cell"
 
 _NONE: Mapping[str, Any] = {"total": 0, "reserved": 0, "allocation_ratio": 1.0}
@@ -80,14 +88,6 @@ def aggregates_by_host(aggregates: Iterable[Json]) -> dict[str, tuple[Aggregate,
     return {host: tuple(joined) for host, joined in found.items()}
 
 
-def told_by(aggregates: Iterable[Aggregate], key: str) -> str | None:
-    """What the aggregates say of a key; contradictions fit nobody."""
-    words = {
-        aggregate.metadata[key] for aggregate in aggregates if key in aggregate.metadata
-    }
-    return " and ".join(sorted(words)) or None
-
-
 def _host(
     service: Json,
     hypervisor: Json,
@@ -119,4 +119,5 @@ def _host(
         hypervisor_type=hypervisor["hypervisor_type"],
         hypervisor_version=hypervisor["hypervisor_version"],
         trust_group=told_by(aggregates, TRUST_GROUP_KEY),
+        ksm_free=declared_ksm_free(aggregates),
     )

@@ -7,10 +7,7 @@ they are read; each is asked for with ``in`` first.
 
 from typing import Any
 
-from membuddies_nova.cluster import Guest
-
-TRUST_GROUP = "membuddies:trust_group"
-"""Extra spec of a flavor: whose guests may share with whose."""
+from membuddies_nova.cluster import TRUST_GROUP_KEY, Guest
 
 
 def requested_guest(spec: Any) -> Guest:
@@ -28,7 +25,7 @@ def requested_guest(spec: Any) -> Guest:
         image=_field(image, "id"),
         os_distro=_field(_field(image, "properties"), "os_distro"),
         flavor=_field(flavor, "name"),
-        trust_group=(_field(flavor, "extra_specs") or {}).get(TRUST_GROUP),
+        trust_group=(_field(flavor, "extra_specs") or {}).get(TRUST_GROUP_KEY),
     )
 
 
@@ -45,7 +42,7 @@ def booked_guest(uuid: str, instance: Any) -> Guest:
         project=_field(instance, "project_id"),
         image=_field(instance, "image_ref"),
         flavor=_field(flavor, "name"),
-        trust_group=(_field(flavor, "extra_specs") or {}).get(TRUST_GROUP),
+        trust_group=(_field(flavor, "extra_specs") or {}).get(TRUST_GROUP_KEY),
     )
 
 

@@ -1,7 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 import pytest
 
-from membuddies_nova.cluster import Guest, KsmState, Scope
+from membuddies_nova.cluster import (
+    Aggregate,
+    Guest,
+    Host,
+    KsmState,
+    Scope,
+    declared_ksm_free,
+)
 
 
 def guest(**fields):
@@ -33,3 +40,37 @@ def test_managed_ksm_promises_merging_and_unknown_ksm_does_not():
         KsmState.MERGING,
         KsmState.MANAGED,
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "free"),
+    [
+        ([], False),
+        (["true"], True),
+        ([" Yes "], True),
+        (["true", "true"], True),
+        (["true", "false"], False),
+        (["false"], False),
+        (["perhaps"], False),
+        ([""], False),
+    ],
+)
+def test_ksm_is_kept_off_where_aggregates_say_so_with_one_voice(words, free):
+    aggregates = [
+        Aggregate(name="a", metadata={"membuddies:ksm_free": word}) for word in words
+    ]
+    assert declared_ksm_free([*aggregates, Aggregate(name="other")]) is free
+
+
+@pytest.mark.parametrize("state", KsmState)
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_host_may_merge_unless_declared_free_of_ksm_and_confirmed_off(
+    state, declared
+):
+    host = Host(name="h", memory_mb=1, ksm=state, ksm_free=declared)
+    assert host.may_merge is not (declared and state is KsmState.OFF)
+
+
+def test_guests_are_kept_apart_by_trust_group_else_by_project():
+    assert guest(project="p", trust_group="t").trust_key == "group:t"
+    assert guest(project="p").trust_key == "project:p"

@@ -162,6 +162,13 @@ def test_status_names_hosts_that_need_a_look(shell, filled):
     assert not status["paused"]
     assert status["not_merging_hosts"] == [{"host": "c2", "ksm": "off"}]
     assert status["smart_scan_hosts"] == ["c2"]
+    assert status["mixed_hosts"] == [
+        {
+            "host": "c1",
+            "ksm": "merging",
+            "trust_scopes": ["project:blue", "project:red"],
+        }
+    ]
     assert (status["hosts"], status["guests"], status["fingerprints"]) == (2, 4, 3)
     assert {(each["binary"], each["host"]) for each in status["services"]} == {
         ("membuddies-controller", "ctl"),

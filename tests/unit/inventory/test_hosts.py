@@ -81,6 +81,12 @@ def test_a_host_knows_its_aggregates_and_what_they_say():
     assert found.cell == "cell1"
 
 
+def test_an_aggregate_declares_its_hosts_free_of_ksm():
+    free = records.aggregate("quiet", "c1", **{"membuddies:ksm_free": "true"})
+    assert host(aggregates=[free]).ksm_free
+    assert not host().ksm_free
+
+
 def test_two_trust_groups_on_one_host_fit_no_guest():
     found = host(
         aggregates=[
