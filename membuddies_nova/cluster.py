@@ -79,6 +79,8 @@ class Host:
     :ivar up: whether the compute service is alive
     :ivar ksm: what KSM does there, by the newest report
     :ivar available_mb: MemAvailable of the newest report, None if unknown
+    :ivar sharing_mb: KSM's pages_sharing of the newest report, rounded up
+    :ivar swap_in_pages_per_second: of the newest report
     """
 
     name: str
@@ -105,6 +107,8 @@ class Host:
     ksm_free: bool = False
     ksm: KsmState = KsmState.MERGING
     available_mb: int | None = None
+    sharing_mb: int | None = None
+    swap_in_pages_per_second: float | None = None
 
     @property
     def real_memory_mb(self) -> int:
@@ -121,6 +125,19 @@ class Host:
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """A Glance image, as far as its guests' memory goes.
+
+    :ivar base: id of the image whose guest it is a snapshot of
+    """
+
+    id: str
+    os_distro: str | None = None
+    os_version: str | None = None
+    base: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
     """One Nova instance as memory.
 
@@ -128,6 +145,7 @@ class Guest:
     :ivar host: where Nova says that it runs, None while it is not placed
     :ivar memory_mb: the flavor's memory
     :ivar image: image id; for a volume-booted guest the volume's image
+    :ivar base_image: of which the image is a snapshot, None if it is none
     :ivar status: Nova's server status, such as ``ACTIVE``
     :ivar pinned_zone: zone that the user asked for (not the host's zone alone)
     :ivar hints: scheduler hints it was booted with
@@ -146,6 +164,7 @@ class Guest:
     cell: str | None = None
     project: str | None = None
     image: str | None = None
+    base_image: str | None = None
     os_distro: str | None = None
     os_version: str | None = None
     flavor: str | None = None

@@ -26,7 +26,7 @@ from membuddies_nova.model.board import board_of
 from membuddies_nova.model.profiles import Profiles, learn, settling_seconds
 from membuddies_nova.model.snapshot import ClusterSnapshot
 from membuddies_nova.scoreboard import codec
-from membuddies_nova.scoreboard.board import profile_chain
+from membuddies_nova.scoreboard.profile import profile_chain
 
 LOG = logging.getLogger(__name__)
 
@@ -110,17 +110,24 @@ class Board:
         with self._database.reader() as session:
             hosts = inventory.hosts(session, now, self._report_age_limit_seconds)
             guests = inventory.guests(session, now)
+            images = inventory.images(session)
             by_host = {report.host: report for report in reports.all(session)}
             self._read_fingerprints(session, {guest.uuid for guest in guests})
         names = {host.name for host in hosts}
-        # Sorted, so that every controller writes the same board.
+        # Sorted, so that every controller writes the same board. A shelved guest
+        # has no host, and fills its memory again with what it held.
         placed = sorted(
-            (guest for guest in guests if guest.host in names),
+            (
+                guest
+                for guest in guests
+                if guest.host in names
+                or (guest.host is None and guest.uuid in self._samples)
+            ),
             key=lambda guest: guest.uuid,
         )
         snapshot = ClusterSnapshot(
             hosts=tuple(
-                self._judged(host, by_host.get(host.name))
+                self._judged(host, by_host.get(host.name), now)
                 for host in sorted(hosts, key=lambda host: host.name)
             ),
             guests=tuple(placed),
@@ -135,6 +142,7 @@ class Board:
             self._profiles(snapshot),
             self._scope,
             pending=_pending(placed, self._samples, by_host.values()),
+            images=images,
         )
         data = codec.encode(board)
         version = codec.version(data)
@@ -181,12 +189,15 @@ class Board:
             self._learned = (grounds, learn(snapshot, self._scope))
         return self._learned[1]
 
-    def _judged(self, host: Host, report: HostReport | None) -> Host:
+    def _judged(self, host: Host, report: HostReport | None, now: float) -> Host:
         """The host with the KSM state that a new guest can rely on."""
         if report is None or host.ksm is not KsmState.MERGING:
             return host
         age_seconds = report.facts.ksm.full_scan_age_seconds
-        if age_seconds is None or age_seconds <= self._full_scan_age_limit_seconds:
+        if age_seconds is None:
+            # Its agent has seen none end since it started.
+            age_seconds = now - report.started / 1000.0
+        if age_seconds <= self._full_scan_age_limit_seconds:
             return host
         return dataclasses.replace(host, ksm=KsmState.UNKNOWN)
 

@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nova's word on hosts and guests, as it was last read.
+"""Nova's word on hosts and guests, and Glance's on images, as last read.
 
 Written by the inventory reader, read by all others. What is kept is always one
 whole reading: while Nova is away the last good one stays, with its age.
 """
 
 import dataclasses
+import math
 from collections.abc import Iterable
 
 import sqlalchemy
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from membuddies_nova.cluster import Guest, Host, KsmState
+from membuddies_nova.cluster import Guest, Host, Image, KsmState
 from membuddies_nova.db import models, rows, values
 from membuddies_nova.facts import HostFacts
+from membuddies_nova.fingerprint.page import PAGE_SIZE
 
 REPORT_AGE_LIMIT_SECONDS = 300.0
 """A report older than this says nothing of its host's present."""
@@ -39,7 +41,11 @@ class InventoryState:
 
 
 def replace(
-    session: Session, hosts: Iterable[Host], guests: Iterable[Guest], now: float
+    session: Session,
+    hosts: Iterable[Host],
+    guests: Iterable[Guest],
+    now: float,
+    images: Iterable[Image] = (),
 ) -> bool:
     """Keep a new reading instead of the last one.
 
@@ -65,6 +71,7 @@ def replace(
         return False
     _replace_hosts(session, {host.name: host for host in hosts})
     _replace_guests(session, {guest.uuid: guest for guest in guests}, now)
+    _replace_images(session, {image.id: image for image in images})
     return True
 
 
@@ -123,6 +130,12 @@ def guests(session: Session, now: float) -> list[Guest]:
     ]
 
 
+def images(session: Session) -> list[Image]:
+    """The images of which more is known than their id, by id."""
+    found = session.scalars(select(models.Image).order_by(models.Image.id))
+    return [values.image_from_json(row.id, row.facts) for row in found]
+
+
 def host_of(session: Session, guest: str) -> str | None:
     """Where Nova says that a guest is, None if nowhere or not known."""
     return session.scalar(select(models.Guest.host).where(models.Guest.uuid == guest))
@@ -130,14 +143,19 @@ def host_of(session: Session, guest: str) -> str | None:
 
 def _host(row: models.Host, report: HostFacts | None) -> Host:
     if report is None:
-        return values.host_from_json(
-            row.facts, ksm=KsmState.UNKNOWN, pressure=None, available_mb=None
-        )
+        return values.host_from_json(row.facts, ksm=KsmState.UNKNOWN)
+    sharing_pages = report.ksm.pages_sharing
     return values.host_from_json(
         row.facts,
         ksm=report.ksm.state,
         pressure=report.memory_pressure,
         available_mb=report.mem_available_bytes // 2**20,
+        sharing_mb=(
+            None
+            if sharing_pages is None
+            else math.ceil(sharing_pages * PAGE_SIZE / 2**20)
+        ),
+        swap_in_pages_per_second=report.swap_in_pages_per_second,
     )
 
 
@@ -184,6 +202,19 @@ def _replace_guests(session: Session, named: dict[str, Guest], now: float) -> No
             row.facts = facts
         if not _same_moment(row.launched_at, launched_at):
             row.launched_at = launched_at
+    session.flush()
+
+
+def _replace_images(session: Session, named: dict[str, Image]) -> None:
+    kept = {row.id: row for row in session.scalars(select(models.Image))}
+    for image in kept.keys() - named.keys():
+        session.delete(kept[image])
+    for image, value in named.items():
+        facts = values.image_to_json(value)
+        if image not in kept:
+            session.add(models.Image(id=image, facts=facts))
+        elif kept[image].facts != facts:
+            kept[image].facts = facts
     session.flush()
 
 

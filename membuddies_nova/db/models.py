@@ -85,6 +85,15 @@ class Guest(Base):
     last_moved_at: Mapped[float | None]
 
 
+class Image(Base):
+    """An image as the inventory has it."""
+
+    __tablename__ = "images"
+
+    id: Mapped[str] = mapped_column(_UUID, primary_key=True)
+    facts: Mapped[dict[str, Any]]
+
+
 class Sequence(Base):
     """A counter that a transaction keeps locked from its bump to its commit.
 

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from membuddies_nova.cluster import Aggregate, Guest, Host, ServerGroup
+from membuddies_nova.cluster import Aggregate, Guest, Host, Image, ServerGroup
 from membuddies_nova.facts import GuestFacts, Reason
 from membuddies_nova.plan import Goal, HostUse, Move, Plan, Unplaced, Verdict
 
@@ -18,7 +18,14 @@ JsonObject = dict[str, Any]
 
 def host_to_json(host: Host) -> JsonObject:
     """All of a host but what its newest report says better."""
-    return _without(host, "ksm", "pressure", "available_mb")
+    return _without(
+        host,
+        "ksm",
+        "pressure",
+        "available_mb",
+        "sharing_mb",
+        "swap_in_pages_per_second",
+    )
 
 
 def host_from_json(facts: JsonObject, **newest: Any) -> Host:
@@ -41,6 +48,15 @@ def guest_from_json(facts: JsonObject, **columns: Any) -> Guest:
     if known.get("group") is not None:
         known["group"] = ServerGroup(**_known(ServerGroup, known["group"]))
     return Guest(**{**known, **columns})
+
+
+def image_to_json(image: Image) -> JsonObject:
+    """All of an image but its id."""
+    return _without(image, "id")
+
+
+def image_from_json(image: str, facts: JsonObject) -> Image:
+    return Image(**{**_known(Image, facts), "id": image})
 
 
 def guest_facts_from_json(value: JsonObject) -> GuestFacts:
@@ -72,7 +88,7 @@ def plan_from_json(value: JsonObject) -> Plan:
     return Plan(**known)
 
 
-def _without(value: Host | Guest, *names: str) -> JsonObject:
+def _without(value: Host | Guest | Image, *names: str) -> JsonObject:
     return {
         name: item
         for name, item in dataclasses.asdict(value).items()

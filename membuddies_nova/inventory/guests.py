@@ -17,6 +17,7 @@ from membuddies_nova.cluster import (
     TRUST_GROUP_KEY,
     Aggregate,
     Guest,
+    Image,
     ServerGroup,
     may_move,
     told_by,
@@ -28,6 +29,8 @@ LOG = logging.getLogger(__name__)
 
 _HOST = "OS-EXT-SRV-ATTR:host"
 _ROOT_DEVICE = "OS-EXT-SRV-ATTR:root_device_name"
+# Nova's word for the image that a snapshot's guest was booted from.
+_BASE_IMAGE = "base_image_ref"
 _MOVING = frozenset({"MIGRATING", "RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE"})
 # Image properties that tie memory to its host exactly as the flavor's extra specs
 # of the same meaning do (nova.virt.hardware reads either).
@@ -114,6 +117,20 @@ def volume_images(
     return found
 
 
+def images_of(records: Iterable[Json]) -> list[Image]:
+    """What Glance tells of the memory of images' guests; most images tell nothing."""
+    found = []
+    for record in records:
+        distro, version, base = (
+            _text(record.get(name)) for name in ("os_distro", "os_version", _BASE_IMAGE)
+        )
+        if distro or base:
+            found.append(
+                Image(id=record["id"], os_distro=distro, os_version=version, base=base)
+            )
+    return found
+
+
 def guests_of(
     servers: Iterable[Json], surroundings: Surroundings, now: float
 ) -> list[Guest]:
@@ -157,6 +174,7 @@ def _guest(server: Json, surroundings: Surroundings, now: float) -> Guest:
         cell=told_by(aggregates, CELL_KEY),
         project=server["tenant_id"],
         image=image.id,
+        base_image=_text(image.properties.get(_BASE_IMAGE)),
         os_distro=image.properties.get("os_distro"),
         os_version=image.properties.get("os_version"),
         flavor=flavor["original_name"],
@@ -198,6 +216,11 @@ def _image(server: Json, surroundings: Surroundings) -> ImageFacts:
         image["id"],
         {**surroundings.images.get(image["id"], {}), **image["properties"]},
     )
+
+
+def _text(value: object) -> str | None:
+    """A property that is a text, None for anything else."""
+    return value if isinstance(value, str) and value else None
 
 
 def _disk_gb(server: Json) -> int:

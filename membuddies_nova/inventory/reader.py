@@ -38,7 +38,7 @@ from oslo_config import cfg
 from oslo_log import log as logging
 
 from membuddies_nova import exceptions
-from membuddies_nova.cluster import Guest, Host
+from membuddies_nova.cluster import Guest, Host, Image
 from membuddies_nova.conf import inventory as options
 from membuddies_nova.db import inventory
 from membuddies_nova.db.api import Database
@@ -54,6 +54,7 @@ from membuddies_nova.inventory.guests import (
     group_hints,
     groups_by_member,
     guests_of,
+    images_of,
     is_volume_booted,
     volume_images,
 )
@@ -78,8 +79,8 @@ class InventoryReader:
         self._volume_images: dict[str, ImageFacts] = {}
         self._cinder_error: str | None = None
 
-    def read(self, now: float) -> tuple[list[Host], list[Guest]]:
-        """The hosts and guests of the whole cloud.
+    def read(self, now: float) -> tuple[list[Host], list[Guest], list[Image]]:
+        """The hosts, guests and images of the whole cloud.
 
         :param now: seconds since the epoch
         :raises InventoryError: if anything of it could not be read
@@ -100,17 +101,19 @@ class InventoryReader:
         :raises DatabaseUnavailableError: if it does not answer
         """
         try:
-            hosts, guests = self.read(now)
+            hosts, guests, images = self.read(now)
         except exceptions.MembuddiesError as error:
             LOG.warning("Inventory not read: %s", error)
             reason = str(error)
             database.write(lambda session: inventory.failed(session, reason, now))
             return False
-        database.write(lambda session: inventory.replace(session, hosts, guests, now))
+        database.write(
+            lambda session: inventory.replace(session, hosts, guests, now, images)
+        )
         LOG.debug("Inventory read: %d hosts, %d guests", len(hosts), len(guests))
         return True
 
-    def _read(self, now: float) -> tuple[list[Host], list[Guest]]:
+    def _read(self, now: float) -> tuple[list[Host], list[Guest], list[Image]]:
         require_all_cells(self._services())
         servers = self._cloud.listed(
             "compute",
@@ -148,6 +151,7 @@ class InventoryReader:
                 self._options.guest_overhead_mb,
             ),
             guests_of(servers, surroundings, now),
+            images_of(images),
         )
 
     def _services(self) -> list[Json]:

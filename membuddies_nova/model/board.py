@@ -5,26 +5,27 @@ For the controller, which sends it to the schedulers, and for whoever wants to
 know offline where a guest would be placed.
 """
 
+import math
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from membuddies_nova.cluster import Host, Scope
+from membuddies_nova.cluster import Image, Scope
 from membuddies_nova.model.profiles import Profiles
 from membuddies_nova.model.snapshot import ClusterSnapshot
-from membuddies_nova.scoreboard.board import (
-    NONE,
-    Array,
-    Scoreboard,
-    ksm_code,
-    profile_chain,
-)
+from membuddies_nova.scoreboard.board import Scoreboard, ksm_code
+from membuddies_nova.scoreboard.columns import NONE, Array
+from membuddies_nova.scoreboard.profile import profile_chain
 
-AVAILABLE_STEP_MB = 64
-"""Available memory is rounded down to this, so that a busy host's next few
-pages do not make a new board."""
+STEP_MB = 64
+"""Sizes of a host are rounded to this, available memory down and merged memory
+up, so that a busy host's next few pages do not make a new board."""
+
+SHARE_STEP_MB = 0.25
+"""Expected sharing is rounded to this, as are profiles' overlaps: numbers of few
+digits take less room on the wire, and what they leave out decides nothing."""
 
 
 def board_of(
@@ -33,61 +34,151 @@ def board_of(
     scope: Scope,
     *,
     pending: Collection[str] = (),
+    images: Iterable[Image] = (),
 ) -> Scoreboard:
     """Write a board.
 
     :param profiles: learned from the same hosts and guests, in the same order
     :param pending: uuids of guests that were booked lately and that neither a
         fingerprint nor their host's available memory shows yet
+    :param images: those whose guests' distribution or base Nova's requests leave
+        out; one whose id is no uuid is passed over
     """
-    guests = snapshot.guests
+    guests, hosts = snapshot.guests, snapshot.hosts
+    chains = [profile_chain(guest) for guest in guests]
     guest_keys = [guest.scope_key(scope) for guest in guests]
-    keys = sorted({*guest_keys, *(key for key, _ in profiles.rows)})
-    names = sorted({profile for _, profile in profiles.rows})
-    key_index = {key: number for number, key in enumerate(keys)}
-    name_index = {name: number for number, name in enumerate(names)}
-    host_index = {host.name: number for number, host in enumerate(snapshot.hosts)}
     row_index = {row: number for number, row in enumerate(profiles.rows)}
+    host_index = _index(host.name for host in hosts)
+    known_images = {
+        number: image
+        for image in images
+        if (number := _uuid_bytes(image.id)) is not None
+    }
 
-    guest_rows = []
-    for guest, key in zip(guests, guest_keys, strict=True):
-        found = (row_index.get((key, name)) for name in profile_chain(guest))
-        guest_rows.append(next((row for row in found if row is not None), None))
+    keys = _names(*guest_keys, *(key for key, _ in profiles.rows))
+    names = _names(
+        *(chain[0] for chain in chains), *(profile for _, profile in profiles.rows)
+    )
+    projects = _names(*(guest.project for guest in guests))
+    groups = _names(
+        *(guest.trust_group for guest in guests), *(host.trust_group for host in hosts)
+    )
+    words = _names(
+        *(image.os_distro for image in known_images.values()),
+        *(image.os_version for image in known_images.values()),
+    )
     return Scoreboard(
         scope=scope,
-        hosts=tuple(host.name for host in snapshot.hosts),
-        host_ksm=_u1([ksm_code(host.ksm) for host in snapshot.hosts]),
-        host_available_mb=_i4([_available_mb(host) for host in snapshot.hosts]),
+        hosts=tuple(host.name for host in hosts),
+        host_ksm=_u1([ksm_code(host.ksm) for host in hosts]),
+        host_available_mb=_i4([_down(host.available_mb) for host in hosts]),
+        host_sharing_mb=_i4([_up(host.sharing_mb) for host in hosts]),
+        host_pressure_percent=_i4([_percent(host.pressure) for host in hosts]),
+        host_swap_in=_i4([_whole(host.swap_in_pages_per_second) for host in hosts]),
+        host_group=_at(groups, [host.trust_group for host in hosts]),
         keys=tuple(keys),
         profiles=tuple(names),
-        row_key=_i4([key_index[key] for key, _ in profiles.rows]),
-        row_profile=_i4([name_index[name] for _, name in profiles.rows]),
+        row_key=_at(keys, [key for key, _ in profiles.rows]),
+        row_profile=_at(names, [name for _, name in profiles.rows]),
         row_end=_i4(profiles.expected_mb.indptr[1:]),
         entry_host=_i4(profiles.expected_mb.indices),
-        entry_mb=_f4(profiles.expected_mb.data),
+        entry_mb=_share(profiles.expected_mb.data),
         overlap_end=_i4(profiles.overlap_mb.indptr[1:]),
         overlap_row=_i4(profiles.overlap_mb.indices),
-        overlap_mb=_f4(profiles.overlap_mb.data),
-        guest_uuid=np.frombuffer(
-            b"".join(uuid.UUID(guest.uuid).bytes for guest in guests), np.dtype("V16")
+        overlap_mb=_share(profiles.overlap_mb.data),
+        guest_uuid=_v16([uuid.UUID(guest.uuid).bytes for guest in guests]),
+        guest_host=_at(host_index, [guest.host for guest in guests]),
+        guest_key=_at(keys, guest_keys),
+        guest_row=_i4(
+            [
+                next(
+                    (
+                        row_index[key, name]
+                        for name in chain
+                        if (key, name) in row_index
+                    ),
+                    NONE,
+                )
+                for key, chain in zip(guest_keys, chains, strict=True)
+            ]
         ),
-        guest_host=_i4(
-            [NONE if guest.host is None else host_index[guest.host] for guest in guests]
-        ),
-        guest_key=_i4([key_index[key] for key in guest_keys]),
-        guest_row=_i4([NONE if row is None else row for row in guest_rows]),
         guest_memory_mb=_i4([guest.memory_mb for guest in guests]),
         guest_pending=_u1([guest.uuid in pending for guest in guests]),
         guest_end=_i4(profiles.own_mb.indptr[1:]),
+        guest_project=_at(projects, [guest.project for guest in guests]),
+        guest_group=_at(groups, [guest.trust_group for guest in guests]),
+        guest_profile=_at(names, [chain[0] for chain in chains]),
         best_host=_i4(profiles.own_mb.indices),
-        best_mb=_f4(profiles.own_mb.data),
+        best_mb=_share(profiles.own_mb.data),
+        projects=tuple(projects),
+        groups=tuple(groups),
+        words=tuple(words),
+        image_id=_v16(sorted(known_images)),
+        image_distro=_at(
+            words, [known_images[number].os_distro for number in sorted(known_images)]
+        ),
+        image_version=_at(
+            words, [known_images[number].os_version for number in sorted(known_images)]
+        ),
+        image_base=_v16(
+            [
+                _uuid_bytes(known_images[number].base or "") or bytes(16)
+                for number in sorted(known_images)
+            ]
+        ),
     )
 
 
-def _available_mb(host: Host) -> int:
-    if host.available_mb is None:
-        return NONE
-    return host.available_mb // AVAILABLE_STEP_MB * AVAILABLE_STEP_MB
+def _names(*names: str | None) -> dict[str, int]:
+    """Each name once, with its place in ascending order; on one line."""
+    lines = {_line(name) for name in names if name is not None}
+    return _index(sorted(lines))
+
+
+def _index(names: Iterable[str]) -> dict[str, int]:
+    return {name: number for number, name in enumerate(names)}
+
+
+def _at(index: dict[str, int], names: Sequence[str | None]) -> Array:
+    return _i4([NONE if name is None else index[_line(name)] for name in names])
+
+
+def _line(name: str) -> str:
+    """Image properties are free text; the board's is by lines."""
+    return name.replace("\n", " ")
+
+
+def _uuid_bytes(text: str) -> bytes | None:
+    try:
+        return uuid.UUID(text).bytes
+    except ValueError:
+        return None
+
+
+def _down(size_mb: int | None) -> int:
+    return NONE if size_mb is None else size_mb // STEP_MB * STEP_MB
+
+
+def _up(size_mb: int | None) -> int:
+    return NONE if size_mb is None else -(-size_mb // STEP_MB) * STEP_MB
+
+
+def _percent(fraction: float | None) -> int:
+    return NONE if fraction is None else round(100.0 * fraction)
+
+
+def _whole(number: float | None) -> int:
+    return NONE if number is None else min(math.ceil(number), 2**31 - 1)
+
+
+def _share(sizes_mb: Array) -> Array:
+    return np.asarray(
+        np.rint(sizes_mb / SHARE_STEP_MB) * SHARE_STEP_MB, np.dtype("<f4")
+    )
+
+
+def _v16(numbers: Sequence[bytes]) -> Array:
+    return np.frombuffer(b"".join(numbers), np.dtype("V16"))
 
 
 def _u1(values: Any) -> Array:
@@ -96,7 +187,3 @@ def _u1(values: Any) -> Array:
 
 def _i4(values: Any) -> Array:
     return np.asarray(values, np.dtype("<i4"))
-
-
-def _f4(values: Any) -> Array:
-    return np.asarray(values, np.dtype("<f4"))

@@ -3,9 +3,9 @@
 
 The live guests of an image tell what the next one of it will hold: the pages
 that most of them hold (the consensus). Where an image has no live guest in a
-trust scope, those of the same OS distribution and flavor tell it, and at last
-those of the same project. A profile lives and dies with its guests, so nothing
-old can linger in it.
+trust scope, those of the image that it is a snapshot of tell it, then those of the
+same OS distribution, release and flavor, and at last those of the same project. A
+profile lives and dies with its guests, so nothing old can linger in it.
 
 A page that c of n guests hold is expected in the next with c / (n + 1): one
 guest alone proves little, many prove nearly all. What is expected on a host is
@@ -29,7 +29,7 @@ from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
-from membuddies_nova.scoreboard.board import profile_chain
+from membuddies_nova.scoreboard.profile import is_of_image, profile_chain
 
 Matrix = Any
 """scipy.sparse.csr_matrix of float64."""
@@ -74,7 +74,7 @@ def learn(snapshot: ClusterSnapshot, scope: Scope) -> Profiles:
         for profile in profile_chain(guest):
             of_profile[guest.scope_key(scope), profile].append(guest)
     members = {
-        row: [model.row(guest.uuid) for guest in _teachers(found)]
+        row: [model.row(guest.uuid) for guest in _teachers(row[1], found)]
         for row, found in of_profile.items()
     }
     rows = tuple(sorted(members))
@@ -113,8 +113,14 @@ def settling_seconds(guest: Guest) -> float:
     return min(guest.age_seconds, SETTLED_SECONDS)
 
 
-def _teachers(guests: list[Guest]) -> list[Guest]:
-    """Of a profile's guests those whose pages tell of it; at least one."""
+def _teachers(profile: str, guests: list[Guest]) -> list[Guest]:
+    """Of a profile's guests those whose pages tell of it; at least one.
+
+    Guests of its snapshots tell of an image only where it has none of its own.
+    """
+    if is_of_image(profile):
+        own = [guest for guest in guests if profile_chain(guest)[0] == profile]
+        guests = own or guests
     oldest = max(map(settling_seconds, guests))
     enough = oldest if oldest >= SETTLED_SECONDS else oldest / 2.0
     return [guest for guest in guests if settling_seconds(guest) >= enough]

@@ -3,7 +3,8 @@
 
 The way of a weight: the controller's scoreboard is fetched by
 :mod:`local_board`, a Nova request is read by :mod:`request`, :mod:`score` holds
-the one against the other for each host, and :mod:`weigher` hands the numbers to
-Nova. Only a background thread does any input or output. Whatever goes wrong
-here, Nova places its guests as if this were not installed.
+the one against the other for each host, as :mod:`membuddies_nova.scoreboard.score`
+does for everybody, and :mod:`weigher` hands the numbers to Nova. Only a background
+thread does any input or output. Whatever goes wrong here, Nova places its guests as
+if this were not installed.
 """

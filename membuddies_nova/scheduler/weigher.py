@@ -20,7 +20,7 @@ each host) and ``SharingWeigher: score (multiplier * weight)`` beside the same
 lines of all other weighers, and every Nova logs ``Weighed [...]`` with the sums.
 Nova asks no weigher where a single host is left.
 
-A guest is scored as :mod:`membuddies_nova.scheduler.score` describes. Without a
+A guest is scored as :mod:`membuddies_nova.scoreboard.score` describes. Without a
 fresh scoreboard every host weighs 0, which changes nothing.
 """
 
@@ -33,7 +33,7 @@ from nova.scheduler import weights
 
 from membuddies_nova.scheduler import local_board
 from membuddies_nova.scheduler.rare_log import RareLog
-from membuddies_nova.scheduler.score import Scorer
+from membuddies_nova.scheduler.score import RequestScorer
 
 CONF = nova.conf.CONF
 RARE_LOG = RareLog(__name__)
@@ -85,14 +85,14 @@ class SharingWeigher(weights.BaseHostWeigher):
             board = self._boards.current()
             if board is None:
                 return [0.0] * len(states)
-            scorer = Scorer(board, spec)
+            scorer = RequestScorer(board, spec)
         except Exception as error:  # noqa: BLE001 Nova must place on
             RARE_LOG.warning("request", "a request is not scored: %r", error)
             return [0.0] * len(states)
         return [_score(scorer, state) for state in states]
 
 
-def _score(scorer: Scorer, state: Any) -> float:
+def _score(scorer: RequestScorer, state: Any) -> float:
     try:
         return scorer.score(state)
     except Exception as error:  # noqa: BLE001 Nova must place on

@@ -14,68 +14,41 @@ holds a copy knows when it last heard that the copy is the newest.
 import dataclasses
 import functools
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
-from membuddies_nova import exceptions
-from membuddies_nova.cluster import Guest, KsmState, Scope
-
-NONE = -1
-"""In an index or a size: there is none, or it is not known."""
+from membuddies_nova.cluster import KsmState, Scope
+from membuddies_nova.scoreboard import columns
+from membuddies_nova.scoreboard.columns import NONE, Array
+from membuddies_nova.scoreboard.profile import is_of_image
 
 _KSM_STATES = (KsmState.UNKNOWN, KsmState.OFF, KsmState.MANAGED, KsmState.MERGING)
-_UUID = np.dtype("V16")
-
-ARRAYS = (
-    ("host_ksm", np.dtype("u1"), "hosts"),
-    ("host_available_mb", np.dtype("<i4"), "hosts"),
-    ("row_key", np.dtype("<i4"), "rows"),
-    ("row_profile", np.dtype("<i4"), "rows"),
-    ("row_end", np.dtype("<i4"), "rows"),
-    ("entry_host", np.dtype("<i4"), "entries"),
-    ("entry_mb", np.dtype("<f4"), "entries"),
-    ("overlap_end", np.dtype("<i4"), "rows"),
-    ("overlap_row", np.dtype("<i4"), "overlaps"),
-    ("overlap_mb", np.dtype("<f4"), "overlaps"),
-    ("guest_uuid", _UUID, "guests"),
-    ("guest_host", np.dtype("<i4"), "guests"),
-    ("guest_key", np.dtype("<i4"), "guests"),
-    ("guest_row", np.dtype("<i4"), "guests"),
-    ("guest_memory_mb", np.dtype("<i4"), "guests"),
-    ("guest_pending", np.dtype("u1"), "guests"),
-    ("guest_end", np.dtype("<i4"), "guests"),
-    ("best_host", np.dtype("<i4"), "best"),
-    ("best_mb", np.dtype("<f4"), "best"),
-)
-"""Name, type, and which count is the length of each array of a board."""
-
-Array = npt.NDArray[Any]
 
 
-def profile_chain(guest: Guest) -> tuple[str, ...]:
-    """The profiles that could stand for a guest, the most telling first."""
-    chain = []
-    if guest.image:
-        chain.append(f"image:{guest.image}")
-    if guest.os_distro and guest.flavor:
-        chain.append(f"os:{guest.os_distro}/{guest.flavor}")
-    chain.append(f"project:{guest.project or ''}")
-    # Image properties and flavor names are free text; the board's is by lines.
-    return tuple(name.replace("\n", " ") for name in chain)
+_NO_IMAGE = bytes(16)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class HostLine:
-    """What the board says of a host.
+    """What the board says of a host, by the newest report of its agent.
 
-    :ivar available_mb: MemAvailable by its newest report, None if unknown
+    A fact that is not known, or whose report is too old, is None.
+
+    :ivar available_mb: MemAvailable, rounded down
+    :ivar sharing_mb: KSM's pages_sharing, rounded up
+    :ivar pressure: PSI memory "some" avg60 as a fraction, to the percent
+    :ivar swap_in_pages_per_second: in whole pages
+    :ivar trust_group: if set, only guests of this group may arrive
     """
 
     ksm: KsmState
     available_mb: int | None
+    sharing_mb: int | None = None
+    pressure: float | None = None
+    swap_in_pages_per_second: int | None = None
+    trust_group: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -88,6 +61,9 @@ class GuestLine:
     :ivar pending: booked lately, without a fingerprint: its memory is neither
         in its host's entries nor gone from its host's available memory
     :ivar index: where it stands among the guests
+    :ivar profile: the most telling one, whether there is a row of it or not
+    :ivar project: None if the board does not say
+    :ivar trust_group: of its flavor
     """
 
     host: str | None
@@ -96,6 +72,18 @@ class GuestLine:
     memory_mb: int
     pending: bool
     index: int
+    profile: str | None = None
+    project: str | None = None
+    trust_group: str | None = None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageLine:
+    """What the board says of an image, which Nova's requests leave out."""
+
+    os_distro: str | None
+    os_version: str | None
+    base_image: str | None
 
 
 @dataclasses.dataclass(frozen=True, eq=False, kw_only=True)
@@ -119,6 +107,13 @@ class Scoreboard:
     :ivar guest_pending: 1 for a guest as ``GuestLine.pending`` says
     :ivar best_host: a host that holds much of the guest's own fingerprint,
         counted without the guest itself
+    :ivar projects: Nova's ids of projects
+    :ivar groups: trust groups that flavors or hosts name
+    :ivar words: names and releases of distributions
+    :ivar host_sharing_mb: or ``NONE``, like the other facts of hosts
+    :ivar guest_profile: the most telling one, or ``NONE``
+    :ivar image_id: 16 bytes each
+    :ivar image_base: the image that it is a snapshot of, zeros if there is none
     """
 
     scope: Scope
@@ -144,56 +139,60 @@ class Scoreboard:
     guest_end: Array
     best_host: Array
     best_mb: Array
+    projects: tuple[str, ...]
+    groups: tuple[str, ...]
+    words: tuple[str, ...]
+    host_sharing_mb: Array
+    host_pressure_percent: Array
+    host_swap_in: Array
+    host_group: Array
+    guest_project: Array
+    guest_group: Array
+    guest_profile: Array
+    image_id: Array
+    image_distro: Array
+    image_version: Array
+    image_base: Array
 
     def __post_init__(self) -> None:
-        """Refuse arrays that do not fit together.
+        """Refuse columns that do not fit together.
 
-        :raises MessageError: and names the array
+        :raises MessageError: and names the column
         """
-        counts = self.counts()
-        for name, dtype, count in ARRAYS:
-            array = getattr(self, name)
-            if array.dtype != dtype or array.shape != (counts[count],):
-                raise exceptions.MessageError(name, f"is no {dtype} x {counts[count]}")
-        for name, limit, least in (
-            ("host_ksm", len(_KSM_STATES), 0),
-            ("row_key", len(self.keys), 0),
-            ("row_profile", len(self.profiles), 0),
-            ("entry_host", len(self.hosts), 0),
-            ("overlap_row", counts["rows"], 0),
-            ("guest_host", len(self.hosts), NONE),
-            ("guest_key", len(self.keys), 0),
-            ("guest_row", counts["rows"], NONE),
-            ("guest_pending", 2, 0),
-            ("best_host", len(self.hosts), 0),
-            ("host_available_mb", 2**31, NONE),
-            ("guest_memory_mb", 2**31, 0),
-        ):
-            array = getattr(self, name)
-            if len(array) and not least <= int(array.min()) <= int(array.max()) < limit:
-                raise exceptions.MessageError(name, f"is not within {least}..{limit}")
-        for name in ("entry_mb", "overlap_mb", "best_mb"):
-            array = getattr(self, name)
-            if not np.all(np.isfinite(array) & (array >= 0)):
-                raise exceptions.MessageError(name, "has a size that cannot be")
-        for name, entries in (
-            ("row_end", "entries"),
-            ("overlap_end", "overlaps"),
-            ("guest_end", "best"),
-        ):
-            ends = np.concatenate(([0], getattr(self, name), [counts[entries]]))
-            if np.any(np.diff(ends) < 0) or ends[-1] != ends[-2]:
-                raise exceptions.MessageError(name, "does not ascend to the end")
-        for name in ("hosts", "keys", "profiles"):
-            names = getattr(self, name)
-            if len(set(names)) != len(names) or any("\n" in text for text in names):
-                raise exceptions.MessageError(name, "has a name twice or of two lines")
+        columns.check(self.names(), self.arrays())
+
+    @classmethod
+    def of(
+        cls,
+        scope: Scope,
+        names: Mapping[str, Sequence[str]],
+        arrays: Mapping[str, Array],
+    ) -> Self:
+        """A board of columns, of which the optional ones may be missing.
+
+        :raises MessageError: if they do not fit together
+        """
+        all_names, all_arrays = columns.completed(names, arrays)
+        values: dict[str, Any] = {**all_names, **all_arrays}
+        return cls(scope=scope, **values)
 
     @classmethod
     def empty(cls, scope: Scope = Scope.PROJECT) -> Self:
         """A board that knows nobody."""
-        arrays = {name: np.zeros(0, dtype) for name, dtype, _ in ARRAYS}
-        return cls(scope=scope, hosts=(), keys=(), profiles=(), **arrays)
+        names = {each.name: () for each in columns.NAMES}
+        return cls.of(
+            scope,
+            names,
+            {column.name: np.zeros(0, column.dtype) for column in columns.COLUMNS},
+        )
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Its lists of names, by column."""
+        return {each.name: getattr(self, each.name) for each in columns.NAMES}
+
+    def arrays(self) -> dict[str, Array]:
+        """Its arrays, by column."""
+        return {each.name: getattr(self, each.name) for each in columns.COLUMNS}
 
     def host(self, name: str) -> HostLine | None:
         """What is known of a host, None if nothing."""
@@ -224,6 +223,21 @@ class Scoreboard:
             memory_mb=int(self.guest_memory_mb[index]),
             pending=bool(self.guest_pending[index]),
             index=index,
+            profile=_named(self.profiles, self.guest_profile[index]),
+            project=_named(self.projects, self.guest_project[index]),
+            trust_group=_named(self.groups, self.guest_group[index]),
+        )
+
+    def image(self, image: str) -> ImageLine | None:
+        """What is known of an image, None if nothing."""
+        index = self._image_index.get(image)
+        if index is None:
+            return None
+        base = self.image_base[index].tobytes()
+        return ImageLine(
+            os_distro=_named(self.words, self.image_distro[index]),
+            os_version=_named(self.words, self.image_version[index]),
+            base_image=None if base == _NO_IMAGE else str(uuid.UUID(bytes=base)),
         )
 
     def settled(self, host: str) -> frozenset[str]:
@@ -253,18 +267,18 @@ class Scoreboard:
         others = self.overlap_row[found].tolist()
         return dict(zip(others, self.overlap_mb[found].tolist(), strict=True))
 
-    def counts(self) -> dict[str, int]:
-        """How many there are of each kind, by the names that ``ARRAYS`` uses."""
-        return {
-            "hosts": len(self.hosts),
-            "keys": len(self.keys),
-            "profiles": len(self.profiles),
-            "rows": len(self.row_key),
-            "entries": len(self.entry_host),
-            "overlaps": len(self.overlap_row),
-            "guests": len(self.guest_uuid),
-            "best": len(self.best_host),
-        }
+    @functools.cached_property
+    def usual_overlap_mb(self) -> float:
+        """What two new guests of one image share, in the middle of all images.
+
+        It stands for an image of which no guest is known yet; 0 if none is.
+        """
+        of_images = [
+            self.overlaps_mb(row).get(row, 0.0)
+            for row, profile in enumerate(self.row_profile.tolist())
+            if is_of_image(self.profiles[profile])
+        ]
+        return float(np.median(of_images)) if of_images else 0.0
 
     def prepared(self) -> Self:
         """Itself, with its look-up tables made, so that no request waits."""
@@ -272,8 +286,10 @@ class Scoreboard:
             "_host_lines",
             "_row_index",
             "_guest_index",
+            "_image_index",
             "_settled",
             "_pending",
+            "usual_overlap_mb",
         ):
             getattr(self, table)
         return self
@@ -284,17 +300,26 @@ class Scoreboard:
 
     @functools.cached_property
     def _host_lines(self) -> dict[str, HostLine]:
+        lines = zip(
+            self.hosts,
+            self.host_ksm.tolist(),
+            self.host_available_mb.tolist(),
+            self.host_sharing_mb.tolist(),
+            self.host_pressure_percent.tolist(),
+            self.host_swap_in.tolist(),
+            self.host_group.tolist(),
+            strict=True,
+        )
         return {
             name: HostLine(
                 ksm=_KSM_STATES[state],
-                available_mb=None if available_mb == NONE else available_mb,
+                available_mb=_known(available_mb),
+                sharing_mb=_known(sharing_mb),
+                pressure=None if percent == NONE else percent / 100.0,
+                swap_in_pages_per_second=_known(swap_in),
+                trust_group=_named(self.groups, group),
             )
-            for name, state, available_mb in zip(
-                self.hosts,
-                self.host_ksm.tolist(),
-                self.host_available_mb.tolist(),
-                strict=True,
-            )
+            for name, state, available_mb, sharing_mb, percent, swap_in, group in lines
         }
 
     @functools.cached_property
@@ -308,10 +333,11 @@ class Scoreboard:
 
     @functools.cached_property
     def _guest_index(self) -> dict[str, int]:
-        return {
-            str(uuid.UUID(bytes=item.tobytes())): index
-            for index, item in enumerate(self.guest_uuid)
-        }
+        return _uuid_index(self.guest_uuid)
+
+    @functools.cached_property
+    def _image_index(self) -> dict[str, int]:
+        return _uuid_index(self.image_id)
 
     @functools.cached_property
     def _settled(self) -> dict[str, frozenset[str]]:
@@ -338,3 +364,21 @@ def ksm_code(state: KsmState) -> int:
 def _slice(ends: Array, index: int) -> slice:
     """Where the entries are that belong to an index."""
     return slice(int(ends[index - 1]) if index else 0, int(ends[index]))
+
+
+def _known(number: int) -> int | None:
+    return None if number == NONE else number
+
+
+def _named(names: Sequence[str], index: int) -> str | None:
+    return None if index == NONE else names[index]
+
+
+def _uuid_index(uuids: Array) -> dict[str, int]:
+    """Where each uuid stands; of two equal ones the last."""
+    text = uuids.tobytes().hex()
+    return {
+        f"{text[at : at + 8]}-{text[at + 8 : at + 12]}-{text[at + 12 : at + 16]}-"
+        f"{text[at + 16 : at + 20]}-{text[at + 20 : at + 32]}": index
+        for index, at in enumerate(range(0, len(text), 32))
+    }

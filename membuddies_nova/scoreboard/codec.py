@@ -7,19 +7,16 @@ Layout of the bytes, little-endian, version 1::
     0       4      magic "MBSB"
     4       1      version, 1
     5       1      trust scope: 0 project, 1 group, 2 global
-    6       2      zero
-    8       4      h, hosts
-    12      4      k, scope keys
-    16      4      p, profiles
-    20      4      r, rows
-    24      4      e, entries of rows
-    28      4      o, overlaps
-    32      4      g, guests
-    36      4      b, best hosts of guests
-    40      4      t, bytes of text
-    44             the arrays, in the order of ``ARRAYS``
-                   t bytes of UTF-8: h host names, k scope keys, p profiles, each
-                   with a line feed behind it
+    6       2      n, the number of columns
+    8       32 n   of each column: 24 name (ASCII, zeros behind), 4 type ("text",
+                   or numpy's name of an array's, such as "<i4"), 4 size in bytes
+    8+32n          the columns one after another; a text is UTF-8, a line feed
+                   behind each name
+
+The columns are those of :mod:`columns`, in its order. A reader passes over those
+that it does not know, so a newer controller may send more, and takes a later one
+that is missing as not known, so an older one may send fewer. The version changes
+only when that does not do.
 
 One board has one encoding, so the hash of the bytes is its version, the same
 from every controller. On the wire they are compressed (RFC 1950), which is not
@@ -29,45 +26,46 @@ the same with every zlib.
 import hashlib
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 
 from membuddies_nova import exceptions
 from membuddies_nova.cluster import Scope
-from membuddies_nova.scoreboard.board import ARRAYS, Scoreboard
+from membuddies_nova.scoreboard.board import Scoreboard
+from membuddies_nova.scoreboard.columns import COLUMNS, NAMES, Array
 
 MAX_BYTES = 64 * 2**20
 """Of an encoded board; a larger one is refused before it is looked at."""
 
 _MAGIC = b"MBSB"
 _VERSION = 1
-_HEADER = struct.Struct("<4sBBH9I")
+_HEADER = struct.Struct("<4sBBH")
+_ENTRY = struct.Struct("<24s4sI")
+_TEXT = b"text"
 _SCOPES = (Scope.PROJECT, Scope.GROUP, Scope.GLOBAL)
 
 
 def encode(board: Scoreboard) -> bytes:
     """Write a board."""
-    text = "".join(
-        f"{name}\n" for name in (*board.hosts, *board.keys, *board.profiles)
-    ).encode()
-    counts = board.counts()
-    header = _HEADER.pack(
-        _MAGIC,
-        _VERSION,
-        _SCOPES.index(board.scope),
-        0,
-        counts["hosts"],
-        counts["keys"],
-        counts["profiles"],
-        counts["rows"],
-        counts["entries"],
-        counts["overlaps"],
-        counts["guests"],
-        counts["best"],
-        len(text),
+    parts = [
+        (name, _TEXT, "".join(f"{line}\n" for line in lines).encode())
+        for name, lines in board.names().items()
+    ]
+    parts += [
+        (column.name, _type(column.dtype), board.arrays()[column.name].tobytes())
+        for column in COLUMNS
+    ]
+    return b"".join(
+        (
+            _HEADER.pack(_MAGIC, _VERSION, _SCOPES.index(board.scope), len(parts)),
+            *(
+                _ENTRY.pack(name.encode(), kind, len(data))
+                for name, kind, data in parts
+            ),
+            *(data for _, _, data in parts),
+        )
     )
-    arrays = (getattr(board, name).tobytes() for name, _, _ in ARRAYS)
-    return b"".join((header, *arrays, text))
 
 
 def decode(data: bytes) -> Scoreboard:
@@ -77,46 +75,41 @@ def decode(data: bytes) -> Scoreboard:
     """
     if not _HEADER.size <= len(data) <= MAX_BYTES:
         raise exceptions.MessageError("scoreboard", f"has {len(data)} bytes")
-    magic, number, scope, zero, *sizes, text_bytes = _HEADER.unpack_from(data)
+    magic, number, scope, count = _HEADER.unpack_from(data)
     if magic != _MAGIC:
         raise exceptions.MessageError("scoreboard", "is none")
     if number != _VERSION:
         raise exceptions.MessageError(
             "scoreboard", f"has version {number}, only {_VERSION} is known"
         )
-    if scope >= len(_SCOPES) or zero:
+    offset = _HEADER.size + count * _ENTRY.size
+    if scope >= len(_SCOPES) or offset > len(data):
         raise exceptions.MessageError("scoreboard", "has a damaged header")
-    names = (
-        "hosts", "keys", "profiles", "rows", "entries", "overlaps", "guests", "best",
-    )  # fmt: skip
-    counts = dict(zip(names, sizes, strict=True))
-    expected = text_bytes + sum(
-        dtype.itemsize * counts[count] for _, dtype, count in ARRAYS
-    )
-    if _HEADER.size + expected != len(data):
+    entries = list(_ENTRY.iter_unpack(data[_HEADER.size : offset]))
+    announced = offset + sum(size for _, _, size in entries)
+    if announced != len(data):
         raise exceptions.MessageError(
-            "scoreboard",
-            f"has {len(data)} bytes, its header announces {_HEADER.size + expected}",
+            "scoreboard", f"has {len(data)} bytes, its header announces {announced}"
         )
-    arrays = {}
-    offset = _HEADER.size
-    for name, dtype, count in ARRAYS:
-        arrays[name] = np.frombuffer(data, dtype, counts[count], offset)
-        offset += dtype.itemsize * counts[count]
-    try:
-        lines = data[offset:].decode().split("\n")
-    except UnicodeDecodeError:
-        raise exceptions.MessageError("scoreboard", "has damaged text") from None
-    first, second = counts["hosts"], counts["hosts"] + counts["keys"]
-    if lines.pop() != "" or len(lines) != second + counts["profiles"]:
-        raise exceptions.MessageError("scoreboard", "has damaged text")
-    return Scoreboard(
-        scope=_SCOPES[scope],
-        hosts=tuple(lines[:first]),
-        keys=tuple(lines[first:second]),
-        profiles=tuple(lines[second:]),
-        **arrays,
-    )
+    texts = {each.name for each in NAMES}
+    types = {column.name: column.dtype for column in COLUMNS}
+    names: dict[str, tuple[str, ...]] = {}
+    arrays: dict[str, Array] = {}
+    for padded, kind, size in entries:
+        name = padded.rstrip(b"\0").decode("ascii", "replace")
+        part = slice(offset, offset + size)
+        offset += size
+        if name in names or name in arrays:
+            raise exceptions.MessageError(name, "is there twice")
+        if name in texts and kind == _TEXT:
+            names[name] = _lines(name, data[part])
+        elif name in types and kind == _type(types[name]):
+            if size % types[name].itemsize:
+                raise exceptions.MessageError(name, f"has {size} bytes")
+            arrays[name] = np.frombuffer(data[part], types[name])
+        elif name in texts or name in types:
+            raise exceptions.MessageError(name, f"is of type {kind!r}")
+    return Scoreboard.of(_SCOPES[scope], names, arrays)
 
 
 def version(data: bytes) -> str:
@@ -142,3 +135,17 @@ def decompress(body: bytes) -> bytes:
     if not stream.eof or stream.unused_data:
         raise exceptions.MessageError("scoreboard", "is cut short or too large")
     return data
+
+
+def _type(dtype: np.dtype[Any]) -> bytes:
+    return dtype.str.encode().ljust(4, b"\0")
+
+
+def _lines(name: str, data: bytes) -> tuple[str, ...]:
+    try:
+        lines = data.decode().split("\n")
+    except UnicodeDecodeError:
+        raise exceptions.MessageError(name, "has damaged text") from None
+    if lines.pop() != "":
+        raise exceptions.MessageError(name, "has damaged text")
+    return tuple(lines)

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from membuddies_nova.cluster import Aggregate, Guest, Host, KsmState, ServerGroup
+from membuddies_nova.cluster import Aggregate, Guest, Host, Image, KsmState, ServerGroup
 from membuddies_nova.db import inventory, reports
 from tests.functional.db.examples import guest, host, host_facts, place
 
@@ -60,6 +60,16 @@ def test_a_reading_comes_back_as_it_was_given(database):
         assert inventory.guests(session, 1000.0) == [GUEST]
         assert inventory.host_of(session, GUEST.uuid) == "compute-ä"
         assert inventory.host_of(session, "unknown") is None
+
+
+def test_images_come_back_and_go_with_the_newest_reading(database):
+    debian = Image(id="i1", os_distro="debian", os_version="12", base=None)
+    snapshot = Image(id="i2", base="i1")
+    for images in ([debian, snapshot], [dataclasses.replace(snapshot, base="i3")], []):
+        with database.writer() as session:
+            inventory.replace(session, [HOST], [GUEST], 1000.0, images)
+        with database.reader() as session:
+            assert inventory.images(session) == images
 
 
 def test_ages_grow_with_the_time_since_the_reading(database):

@@ -20,7 +20,7 @@ VOLUMES = "/block-storage/v3/volumes/detail"
 
 
 def test_the_whole_cloud_is_read(reader):
-    hosts, guests = reader.read(NOW)
+    hosts, guests, _ = reader.read(NOW)
     assert [host.name for host in hosts] == ["c1"]
     assert hosts[0].memory_mb == 4096
     assert [(guest.uuid, guest.host) for guest in guests] == [
@@ -46,7 +46,7 @@ def test_lists_are_read_to_their_last_page(reader, edge):
             for n, group_id in zip(numbers, group_ids, strict=True)
         ],
     )
-    _, guests = reader.read(NOW)
+    _, guests, _ = reader.read(NOW)
     assert [guest.uuid for guest in guests] == [
         records.GUEST.format(n) for n in numbers
     ]
@@ -93,14 +93,14 @@ def test_a_cloud_that_was_away_at_the_first_reading_is_read_later(reader, edge):
     with pytest.raises(InventoryError):
         reader.read(NOW)
     edge.faults.clear()
-    hosts, _ = reader.read(NOW)
+    hosts, *_ = reader.read(NOW)
     assert [host.name for host in hosts] == ["c1"]
 
 
 def test_a_token_that_was_revoked_is_asked_for_anew(reader, edge):
     reader.read(NOW)
     edge.token_id = "t2"
-    hosts, _ = reader.read(NOW)
+    hosts, *_ = reader.read(NOW)
     assert [host.name for host in hosts] == ["c1"]
 
 
@@ -134,14 +134,14 @@ def test_a_group_that_the_list_hides_is_read_by_its_id(reader, edge):
     edge.objects[f"/compute/v2.1/os-server-groups/{records.GROUP}"] = {
         "server_group": records.group(server["id"])
     }
-    _, [guest] = reader.read(NOW)
+    _, [guest], _ = reader.read(NOW)
     assert guest.group.policy == "anti-affinity"
 
 
 def test_a_group_that_was_deleted_binds_nobody(reader, edge):
     server = records.server(scheduler_hints={"group": [records.GROUP]})
     edge.lists[SERVERS] = ("servers", [server])
-    _, [guest] = reader.read(NOW)
+    _, [guest], _ = reader.read(NOW)
     assert guest.group is None
 
 
@@ -157,7 +157,7 @@ def test_a_group_that_may_not_be_read_is_an_error(reader, edge):
 
 def test_a_host_that_placement_does_not_know_yet_has_no_room(reader, edge):
     edge.objects.clear()
-    [host], _ = reader.read(NOW)
+    [host], *_ = reader.read(NOW)
     assert host.real_memory_mb == 0
 
 
@@ -172,13 +172,13 @@ def test_cinder_tells_the_image_of_a_volume_booted_guest(reader, edge):
     server = records.server(image="")
     edge.lists[SERVERS] = ("servers", [server])
     edge.lists[VOLUMES] = ("volumes", [records.volume(server["id"])])
-    _, [guest] = reader.read(NOW)
+    _, [guest], _ = reader.read(NOW)
     assert guest.image == records.IMAGE
 
 
 def test_a_cloud_without_cinder_is_no_error(reader, edge):
     edge.lists[SERVERS] = ("servers", [records.server(image="")])
-    _, [guest] = reader.read(NOW)
+    _, [guest], _ = reader.read(NOW)
     assert guest.image is None
 
 
@@ -189,7 +189,7 @@ def test_what_cinder_once_told_is_kept_while_it_is_away(reader, edge):
     edge.lists[VOLUMES] = ("volumes", [records.volume(server["id"])])
     reader.read(NOW)
     edge.faults[VOLUMES] = edge_module.refuse(503, "Away")
-    _, [guest] = reader.read(NOW)
+    _, [guest], _ = reader.read(NOW)
     assert guest.image == records.IMAGE
 
 

@@ -27,7 +27,7 @@ def test_a_reading_is_kept_as_a_whole(database, reader):
 
 
 def test_all_of_a_guest_survives_the_database(database, reader):
-    _, [read] = reader.read(NOW)
+    _, [read], _ = reader.read(NOW)
     reader.refresh(database, NOW)
     with database.reader() as session:
         assert inventory.guests(session, NOW) == [read]

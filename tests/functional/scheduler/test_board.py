@@ -8,7 +8,7 @@ import uuid
 import numpy as np
 import pytest
 
-from membuddies_nova.cluster import Guest, Host, KsmState, Scope
+from membuddies_nova.cluster import Guest, Host, Image, KsmState, Scope
 from membuddies_nova.controller import board as board_module
 from membuddies_nova.controller.board import Board
 from membuddies_nova.db import fingerprints, inventory, reports
@@ -18,7 +18,7 @@ from membuddies_nova.fingerprint import codec as fingerprint_codec
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.fingerprint.seal import SealKey
 from membuddies_nova.scoreboard import codec
-from membuddies_nova.scoreboard.board import HostLine
+from membuddies_nova.scoreboard.board import HostLine, ImageLine
 
 KEY = SealKey(bytes(32))
 MB = 256
@@ -52,19 +52,19 @@ class Cloud:
         self.database = database
         self.counter = 0
 
-    def inventory(self, *guests, now=NOW):
+    def inventory(self, *guests, now=NOW, images=()):
         hosts = [Host(name=name, memory_mb=4096) for name in ("m0", "m1")]
         with self.database.writer() as session:
-            inventory.replace(session, hosts, guests, now)
+            inventory.replace(session, hosts, guests, now, images)
 
-    def report(self, host, *guests, now=NOW, **ksm):
+    def report(self, host, *guests, now=NOW, started=NOW - 60, **ksm):
         facts = HostFacts(
             mem_total_bytes=2**32,
             mem_available_bytes=2**31,
             ksm=KsmFacts(**{"state": KsmState.MERGING, **ksm}),
         )
         with self.database.writer() as session:
-            reports.store(session, host, 1, facts, guests, now)
+            reports.store(session, host, int(1000 * started), facts, guests, now)
 
     def fingerprint(self, name, host, body, now=NOW):
         self.counter += 1
@@ -227,6 +227,43 @@ def test_a_host_that_ends_no_full_scan_promises_nothing(
     cloud.report("m0", state=state, full_scan_age_seconds=age_seconds)
     board = cloud.board(full_scan_age_limit_seconds=3600.0)
     assert read(board).host("m0").ksm is expected
+
+
+@pytest.mark.parametrize(
+    ("started", "expected"),
+    [(NOW - 3600, KsmState.MERGING), (NOW - 3601, KsmState.UNKNOWN)],
+)
+def test_a_full_scan_that_an_agent_never_saw_counts_from_its_start(
+    cloud, started, expected
+):
+    cloud.inventory()
+    cloud.report("m0", started=started)
+    board = cloud.board(full_scan_age_limit_seconds=3600.0)
+    assert read(board).host("m0").ksm is expected
+
+
+def test_facts_that_filters_need_are_on_the_board(cloud):
+    cloud.inventory()
+    cloud.report("m0", pages_sharing=MB * 100 + 1)
+    line = read(cloud.board()).host("m0")
+    assert (line.available_mb, line.sharing_mb) == (2048, 128)
+    assert (line.pressure, line.swap_in_pages_per_second) == (None, None)
+
+
+def test_what_glance_tells_of_images_is_on_the_board(cloud):
+    cloud.inventory(images=[Image(id=A, os_distro="debian", os_version="12", base=B)])
+    assert read(cloud.board()).image(A) == ImageLine("debian", "12", B)
+
+
+def test_a_shelved_guest_keeps_its_place_on_the_board(cloud):
+    cloud.inventory(guest(A, "m0"), guest(B, "m1"))
+    cloud.fingerprint(A, "m0", body_of(0, 8))
+    cloud.fingerprint(B, "m1", body_of(0, 8))
+    board = cloud.board()
+    read(board)
+    cloud.inventory(guest(A, None, power_state=4), guest(B, "m1"), now=NOW + 10)
+    value = read(board, now=NOW + 10)
+    assert value.own_shared_mb(value.guest(A)) == {"m1": 8.0}
 
 
 def test_a_board_is_not_built_anew_for_every_question(cloud):

@@ -5,7 +5,7 @@ import datetime
 
 import pytest
 
-from membuddies_nova.cluster import Aggregate, ServerGroup
+from membuddies_nova.cluster import Aggregate, Image, ServerGroup
 from membuddies_nova.inventory.cloud import InventoryError
 from membuddies_nova.inventory.guests import (
     ImageFacts,
@@ -13,6 +13,7 @@ from membuddies_nova.inventory.guests import (
     group_hints,
     groups_by_member,
     guests_of,
+    images_of,
     volume_images,
 )
 from tests.unit.inventory import records
@@ -194,3 +195,25 @@ def test_a_credential_that_sees_too_little_is_told_what_it_lacks(hidden, rule):
     del (server["flavor"] if hidden == "extra_specs" else server)[hidden]
     with pytest.raises(InventoryError, match=rf"role \w+.*{rule}"):
         guest(server)
+
+
+def test_images_tell_their_release_and_what_they_are_a_snapshot_of():
+    found = images_of(
+        [
+            {"id": "i1", "os_distro": "debian", "os_version": "12"},
+            {"id": "i2", "base_image_ref": "i1", "image_type": "snapshot"},
+            {"id": "i3", "hw_disk_bus": "virtio"},
+            {"id": "i4", "os_distro": None, "base_image_ref": ""},
+        ]
+    )
+    assert found == [
+        Image(id="i1", os_distro="debian", os_version="12"),
+        Image(id="i2", base="i1"),
+    ]
+
+
+def test_a_guest_of_a_snapshot_knows_the_image_it_was_made_of():
+    base = "8c0a4c8e-9d0f-4a57-8d0a-0c8a3f1d2b4e"
+    images = {records.IMAGE: {"base_image_ref": base}}
+    assert guest(images=images).base_image == base
+    assert guest().base_image is None

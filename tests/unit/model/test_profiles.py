@@ -81,6 +81,34 @@ def test_an_image_without_guests_is_known_by_its_distribution_and_project():
     )
 
 
+def test_releases_of_a_distribution_are_told_apart():
+    facts = {"os_distro": "debian", "flavor": "small"}
+    pages = {"a": range(30 * MB), "b": range(100 * MB, 110 * MB)}
+    profiles = learned(
+        pages,
+        [
+            guest("a", "m0", os_version="12", **facts),
+            guest("b", "m1", image="i2", os_version="13", **facts),
+        ],
+    )
+    assert expected(profiles, "project:p1", "os:debian 12/small") == [15.0, 0.0, 0.0]
+    assert expected(profiles, "project:p1", "os:debian 13/small") == [0.0, 5.0, 0.0]
+
+
+def test_guests_of_a_snapshot_tell_of_its_base_only_where_it_has_no_guest():
+    pages = {"a": range(30 * MB), "b": range(40 * MB), "c": range(40 * MB)}
+    snapshots = [
+        guest("b", "m1", image="snap", base_image="i1"),
+        guest("c", "m2", image="snap", base_image="i1"),
+    ]
+    with_own = learned(pages, [guest("a", "m0"), *snapshots])
+    assert expected(with_own, "project:p1", "image:i1") == [15.0, 15.0, 15.0]
+    without = learned({name: pages[name] for name in "bc"}, snapshots)
+    assert expected(without, "project:p1", "image:i1") == pytest.approx(
+        [0.0, 80 / 3, 80 / 3]
+    )
+
+
 def test_nothing_is_learned_across_the_border_of_a_trust_scope():
     pages = {"a": range(30 * MB), "b": range(30 * MB)}
     guests = [guest("a", "m0"), guest("b", "m1", project="p2")]

@@ -4,7 +4,7 @@
 import pytest
 
 from membuddies_nova.cluster import KsmState, Scope
-from membuddies_nova.scheduler.score import Scorer
+from membuddies_nova.scheduler.score import RequestScorer
 from tests.unit.scheduler.requests import IMAGE, instance_uuid, objects, spec, state
 from tests.unit.scoreboard.boards import GuestRow, board
 
@@ -15,7 +15,7 @@ HOSTS = {"m0": (KsmState.MERGING, 8000), "m1": (KsmState.MERGING, 8000)}
 
 
 def score(value, request, host_state):
-    return Scorer(value, request).score(host_state)
+    return RequestScorer(value, request).score(host_state)
 
 
 def test_the_score_is_the_expected_share_of_the_flavors_memory():
@@ -37,6 +37,27 @@ def test_an_unknown_image_is_scored_by_os_and_flavor_then_by_project():
     assert score(value, spec(distro="debian", **new), state("m0")) == 0.2
     assert score(value, spec(distro="plan9", **new), state("m0")) == 0.1
     assert score(value, spec(image=None, distro="debian"), state("m0")) == 0.2
+
+
+def test_the_release_that_novas_request_leaves_out_comes_from_the_board():
+    release = ("project:p1", "os:debian 12/m1.small")
+    rows = {release: {"m0": 200.0}, OS_ROW: {"m0": 100.0}, PROJECT_ROW: {}}
+    image = instance_uuid(5)
+    value = board(hosts=HOSTS, rows=rows, images={image: ("debian", "12", None)})
+    assert score(value, spec(image=image, distro="debian"), state("m0")) == 0.2
+    assert score(value, spec(image=image), state("m0")) == 0.2
+    other = spec(image=instance_uuid(6), distro="debian")
+    assert score(value, other, state("m0")) == 0.1
+
+
+def test_a_snapshot_is_scored_by_the_image_that_it_was_made_of():
+    snapshot = instance_uuid(5)
+    value = board(
+        hosts=HOSTS,
+        rows={ROW: {"m0": 250.0}, PROJECT_ROW: {"m0": 10.0}},
+        images={snapshot: (None, None, IMAGE)},
+    )
+    assert score(value, spec(image=snapshot), state("m0")) == 0.25
 
 
 def test_another_projects_kin_score_exactly_zero():
@@ -183,6 +204,71 @@ def test_guests_of_one_request_take_memory_from_each_other():
         host.consume_from_request(request)
 
 
+@pytest.fixture
+def of_a_new_image():
+    """A board that knows two images, and a third one's guest as just booked."""
+    old = [("project:p1", f"image:{instance_uuid(number)}") for number in (20, 21)]
+    booked = GuestRow(
+        uuid=instance_uuid(1),
+        host="m1",
+        row=PROJECT_ROW,
+        pending=True,
+        profile=f"image:{IMAGE}",
+    )
+    return board(
+        hosts=HOSTS,
+        rows={key: {} for key in [*old, PROJECT_ROW]},
+        overlaps={
+            (old[0], old[0]): 100.0,
+            (old[1], old[1]): 300.0,
+            (PROJECT_ROW, PROJECT_ROW): 50.0,
+        },
+        guests=(booked,),
+    )
+
+
+def test_guests_of_one_request_of_a_new_image_are_kin_all_the_same(of_a_new_image):
+    request, host = spec(), state("m0")
+    assert score(of_a_new_image, request, host) == 0.0
+    host.consume_from_request(request)
+    assert score(of_a_new_image, request, host) == 0.2
+
+
+def test_a_guest_of_the_same_new_image_that_was_booked_before_is_kin(of_a_new_image):
+    assert score(of_a_new_image, spec(), state("m1", instances=[1])) == 0.2
+    # Of another new image it is known only that its project is the same.
+    other = spec(image=instance_uuid(30))
+    assert score(of_a_new_image, other, state("m1", instances=[1])) == 0.05
+
+
+def test_an_instance_newer_than_the_board_of_the_same_new_image_is_kin(of_a_new_image):
+    told = objects.Instance(
+        uuid=instance_uuid(2), image_ref=IMAGE, project_id="p1", memory_mb=100
+    )
+    foreign = objects.Instance(
+        uuid=instance_uuid(2), image_ref=IMAGE, project_id="p2", memory_mb=100
+    )
+    for instance, expected in ((told, 0.2), (foreign, 0.0)):
+        host = state("m0")
+        host.instances[instance.uuid] = instance
+        assert score(of_a_new_image, spec(), host) == expected
+
+
+def test_a_shelved_guest_is_scored_by_its_last_fingerprint():
+    shelved = GuestRow(uuid=instance_uuid(99), row=ROW, best={"m1": 400.0})
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, guests=(shelved,))
+    assert score(value, spec(), state("m1")) == 0.4
+    assert score(value, spec(), state("m0")) == 0.0
+
+
+def test_another_projects_guest_of_the_same_uuid_is_not_believed():
+    # Nova's cells may hold a uuid twice.
+    double = GuestRow(uuid=instance_uuid(99), key="project:p2", best={"m1": 400.0})
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, guests=(double,))
+    assert score(value, spec(), state("m1")) == 0.0
+    assert score(value, spec(), state("m0")) == 0.25
+
+
 def test_a_guest_that_moves_is_scored_by_its_own_fingerprint():
     moving = GuestRow(
         uuid=instance_uuid(99), host="m0", row=ROW, best={"m1": 400.0, "m0": 20.0}
@@ -203,6 +289,23 @@ def test_a_guest_that_moves_without_a_fingerprint_is_scored_by_its_profile():
     volume_booted = spec(image=None)
     assert score(value, volume_booted, state("m0")) == 0.25
     assert score(value, volume_booted, state("m1", instances=[99])) == 0.0
+
+
+def test_a_guest_that_vanished_from_nova_counts_no_more():
+    gone = GuestRow(uuid=instance_uuid(1), host="m0", row=ROW, memory_mb=8000)
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, guests=(gone,))
+    assert score(value, spec(), state("m0")) == 0.25
+
+
+@pytest.mark.parametrize("nonsense", ["", "\n\x00", "x" * 10_000, "image:i1"])
+def test_nonsense_in_properties_and_extra_specs_is_an_unknown_profile(nonsense):
+    value = board(hosts=HOSTS, rows={PROJECT_ROW: {"m0": 250.0}}, scope=Scope.GROUP)
+    request = spec(
+        image=instance_uuid(5), distro=nonsense, extra_specs={"hw:numa": nonsense}
+    )
+    assert score(value, request, state("m0")) == 0.25
+    grouped = spec(extra_specs={"membuddies:trust_group": nonsense})
+    assert score(value, grouped, state("m0")) == 0.0
 
 
 def test_a_request_without_a_flavor_scores_zero():
