@@ -137,11 +137,16 @@ class MariaDB(Server):
         )
 
     def start(self) -> None:
+        # Of its own: a server that starts deletes all temporary tables there, and
+        # one whose temporary table vanishes crashes.
+        scratch = self.directory / "mariadb-tmp"
+        scratch.mkdir(exist_ok=True)
         command = [
             "mariadbd",
             "--no-defaults",
             "--user=root",
             f"--datadir={self._data}",
+            f"--tmpdir={scratch}",
             # Relative to the data directory: a socket's path must be short.
             "--socket=mariadb.sock",
             f"--pid-file={self.directory / 'mariadb.pid'}",

@@ -31,9 +31,14 @@ def start(layout: Layout) -> None:
             *("--auth-root-authentication-method=normal", "--skip-test-db"),
         ]
     )
+    scratch = machine.data / "mariadb-tmp"
+    scratch.mkdir()
     options = {
         "user": "root",
         "datadir": data,
+        # Of its own: a server that starts deletes all temporary tables there, and
+        # one whose temporary table vanishes crashes.
+        "tmpdir": scratch,
         "socket": _SOCKET,
         "pid-file": "/run/mariadb.pid",
         "bind-address": CONTROL_ADDRESS,
