@@ -145,23 +145,25 @@ class Stage:
     def set(self) -> None:
         """As after booting: pairs apart, nothing planned, no rebalancer."""
         self.proxy.reset()
+        self.clear()
         with ThreadPoolExecutor() as pool:
             list(pool.map(self._part, self.pairs))
         with self.database.writer() as session:
             for table in (models.Move, models.Plan, models.Lease, models.Switch):
                 session.execute(sqlalchemy.delete(table))
-            session.execute(
-                sqlalchemy.delete(models.Service).where(models.Service.binary == BINARY)
-            )
         self._newest_migration = max(
             (record.id for record in self.nova.migrations()), default=0
         )
 
     def clear(self) -> None:
-        """Ends the rebalancers of a test."""
+        """Ends the rebalancers of a test, and lets nobody miss them."""
         for name in self._running:
             self.cloud.stop_service(f"{BINARY}-{name}")
         self._running.clear()
+        with self.database.writer() as session:
+            session.execute(
+                sqlalchemy.delete(models.Service).where(models.Service.binary == BINARY)
+            )
 
     def _part(self, pair: Pair) -> None:
         one, other = pair.members
