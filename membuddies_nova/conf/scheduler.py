@@ -64,6 +64,62 @@ extension were not there, until a controller answers again. Give it a value well
 above ``board_refresh_seconds``.
 """,
     ),
+    cfg.BoolOpt(
+        "isolation_fails_closed",
+        default=True,
+        mutable=True,
+        help="""
+Whether KsmIsolationFilter takes a guest for foreign of which it does not know
+project and flavor.
+
+True keeps tenants apart, and costs placements: while no controller answers, or
+until a guest that another scheduler placed is on the scoreboard (one
+``[inventory] period_seconds`` and one ``board_refresh_seconds``), its host takes
+no guest, not even of the same project. False places there, and tenants may meet.
+""",
+    ),
+    cfg.FloatOpt(
+        "unshare_fraction",
+        default=0.25,
+        min=0.0,
+        max=1.0,
+        mutable=True,
+        help="""
+What part of the memory that KSM saves on a host MemoryPressureFilter keeps free
+there, for guests that write to their merged pages.
+
+A host that saves 40 GB by KSM must have 10 GB available, and the new guest's whole
+memory besides, with the default of 0.25. 0 keeps nothing; 1 lets every merged page
+come apart at once. Raise it for guests of one image that are upgraded or restarted
+together.
+""",
+    ),
+    cfg.FloatOpt(
+        "memory_pressure_limit",
+        default=0.1,
+        min=0.0,
+        max=1.0,
+        mutable=True,
+        help="""
+Above which memory pressure MemoryPressureFilter turns a host away.
+
+It is what the kernel's /proc/pressure/memory calls some avg60, as a fraction: the
+part of the last minute in which at least one task waited for memory. 1 never turns
+a host away, nor does a kernel without PSI.
+""",
+    ),
+    cfg.FloatOpt(
+        "swap_in_limit_pages_per_second",
+        default=100.0,
+        min=0.0,
+        mutable=True,
+        help="""
+Above which rate of pages that are read back from swap MemoryPressureFilter turns a
+host away: the mean between two reports of its agent (pswpin of /proc/vmstat). The
+pages have 4096 bytes. A rate that no disk reaches, such as 1e9, never turns one
+away.
+""",
+    ),
 ]
 
 

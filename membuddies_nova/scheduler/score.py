@@ -12,8 +12,6 @@ from membuddies_nova.scheduler import request
 from membuddies_nova.scoreboard import score
 from membuddies_nova.scoreboard.board import Scoreboard
 
-_FIRST_COUNT = "membuddies_first_num_instances"
-
 
 class RequestScorer:
     """Scores hosts for one request; lives as long as the request.
@@ -36,15 +34,5 @@ class RequestScorer:
             return request.booked_guest(uuid, instances[uuid])
 
         return self._scorer.judge(
-            state.host, instances.keys(), _siblings(state), told
+            state.host, instances.keys(), request.siblings(state), told
         ).score
-
-
-def _siblings(state: Any) -> int:
-    """Guests of this request that were booked on the host before this one.
-
-    Nova makes HostStates anew for every request and counts them up as it books, so
-    the first count that is seen is the one before the request.
-    """
-    first: int = vars(state).setdefault(_FIRST_COUNT, state.num_instances)
-    return max(state.num_instances - first, 0)

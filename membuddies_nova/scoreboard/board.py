@@ -23,10 +23,9 @@ from membuddies_nova.cluster import KsmState, Scope
 from membuddies_nova.scoreboard import columns
 from membuddies_nova.scoreboard.columns import NONE, Array
 from membuddies_nova.scoreboard.profile import is_of_image
+from membuddies_nova.scoreboard.tenancy import Tenancy
 
 _KSM_STATES = (KsmState.UNKNOWN, KsmState.OFF, KsmState.MANAGED, KsmState.MERGING)
-
-
 _NO_IMAGE = bytes(16)
 
 
@@ -248,6 +247,18 @@ class Scoreboard:
         """Uuids of the guests that were booked on the host lately."""
         return self._pending.get(host, frozenset())
 
+    def pending_mb(self, host: str) -> int:
+        """Memory of the guests that were booked on the host lately."""
+        return self._pending_mb.get(host, 0)
+
+    @functools.cached_property
+    def tenancy(self) -> Tenancy:
+        """The guests by trust key and by host."""
+        hosts = [_named(self.hosts, host) for host in self.guest_host.tolist()]
+        projects = [_named(self.projects, at) for at in self.guest_project.tolist()]
+        groups = [_named(self.groups, at) for at in self.guest_group.tolist()]
+        return Tenancy(self._guest_index, hosts, projects, groups)
+
     def shared_mb(self, row: int) -> dict[str, float]:
         """Expected shared megabytes of a new guest of a row, by host."""
         found = _slice(self.row_end, row)
@@ -289,6 +300,8 @@ class Scoreboard:
             "_image_index",
             "_settled",
             "_pending",
+            "_pending_mb",
+            "tenancy",
             "usual_overlap_mb",
         ):
             getattr(self, table)
@@ -346,6 +359,14 @@ class Scoreboard:
     @functools.cached_property
     def _pending(self) -> dict[str, frozenset[str]]:
         return self._uuids_by_host(pending=1)
+
+    @functools.cached_property
+    def _pending_mb(self) -> dict[str, int]:
+        sizes_mb, index = self.guest_memory_mb, self._guest_index
+        return {
+            host: sum(int(sizes_mb[index[uuid]]) for uuid in uuids)
+            for host, uuids in self._pending.items()
+        }
 
     def _uuids_by_host(self, pending: int) -> dict[str, frozenset[str]]:
         found: dict[str, list[str]] = {}
