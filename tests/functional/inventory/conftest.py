@@ -6,7 +6,8 @@ from oslo_config import cfg
 
 from membuddies_nova.conf import inventory as options
 from membuddies_nova.inventory.reader import InventoryReader
-from tests.functional.inventory.edge import REGION, Edge
+from tests.functional import keystone
+from tests.functional.inventory.edge import Edge
 
 
 @pytest.fixture
@@ -19,20 +20,7 @@ def edge():
 @pytest.fixture
 def reader(edge, tmp_path):
     path = tmp_path / "membuddies.conf"
-    path.write_text(
-        f"""\
-[inventory]
-auth_type = v3password
-auth_url = {edge.url}/identity/v3
-username = membuddies
-password = secret
-project_name = service
-user_domain_id = default
-project_domain_id = default
-region_name = {REGION}
-timeout = 2
-"""
-    )
+    path.write_text(keystone.credentials("inventory", edge.url, 2))
     conf = cfg.ConfigOpts()
     options.register(conf)
     conf(["--config-file", str(path)], project="membuddies")

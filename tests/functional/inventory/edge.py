@@ -12,11 +12,10 @@ import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
+from tests.functional import keystone
 from tests.unit.inventory import records
 
 Answer = Callable[[http.server.BaseHTTPRequestHandler], None]
-
-REGION = "RegionOne"
 
 
 class Edge:
@@ -27,6 +26,9 @@ class Edge:
     :ivar faults: how a path answers instead
     :ivar catalog: types of the services that the catalog names
     :ivar token_id: of the only token that is good
+    :ivar building: guests that are in a cell and still have a build request, and
+        how many pages behind one of them are asked for until they have none. As in
+        Nova's compute.api.API.get_all such a page begins with the first guest.
     :ivar requests: paths and queries, as they came
     """
 
@@ -35,6 +37,7 @@ class Edge:
         self.faults: dict[str, Answer] = {}
         self.catalog = {"compute": "/v2.1", "placement": "", "image": "/v2"}
         self.token_id = "t1"
+        self.building: dict[str, int] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
         self.objects: dict[str, records.Record] = {
             f"/placement/resource_providers/{records.NODE.format(1)}/inventories": {
@@ -69,41 +72,20 @@ class Edge:
         """What one GET answers."""
         key, items = self.lists[path]
         start = int(query.get("offset", 0))
-        if "marker" in query:
+        if query.get("marker") in self.building:
+            self.building[query["marker"]] -= 1
+            if not self.building[query["marker"]]:
+                del self.building[query["marker"]]
+        elif "marker" in query:
             start = 1 + [item["id"] for item in items].index(query["marker"])
         limit = min(self.page_size, int(query.get("limit", len(items) or 1)))
         return {key: items[start : start + limit]}
 
     def token(self) -> records.Record:
         """What Keystone answers to any credential."""
-        domain = {"id": "default", "name": "Default"}
-        return {
-            "token": {
-                "methods": ["password"],
-                "issued_at": "2026-01-01T00:00:00Z",
-                "expires_at": "2099-01-01T00:00:00Z",
-                "user": {"id": "u1", "name": "membuddies", "domain": domain},
-                "project": {"id": "p1", "name": "service", "domain": domain},
-                "roles": [{"id": "r1", "name": "reader"}],
-                "catalog": [
-                    {
-                        "type": kind,
-                        "id": kind,
-                        "name": kind,
-                        "endpoints": [
-                            {
-                                "id": kind,
-                                "interface": "public",
-                                "region": REGION,
-                                "region_id": REGION,
-                                "url": f"{self.url}/{kind}{path}",
-                            }
-                        ],
-                    }
-                    for kind, path in self.catalog.items()
-                ],
-            }
-        }
+        return keystone.token(
+            {kind: f"{self.url}/{kind}{path}" for kind, path in self.catalog.items()}
+        )
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

@@ -9,6 +9,7 @@ from oslo_config import cfg
 
 from membuddies_nova import exceptions
 from membuddies_nova.conf import inventory as options
+from membuddies_nova.inventory import cloud
 from membuddies_nova.inventory.cloud import InventoryError
 from membuddies_nova.inventory.reader import InventoryReader
 from tests.functional.inventory import edge as edge_module
@@ -56,11 +57,30 @@ def test_lists_are_read_to_their_last_page(reader, edge):
     )
 
 
-def test_pages_that_never_end_are_an_error(reader, edge):
-    page = {"servers": [records.server()]}
-    edge.faults[SERVERS] = lambda handler: edge_module.send(handler, 200, page)
-    with pytest.raises(InventoryError, match="circle"):
+@pytest.mark.parametrize("page_size", [1, 2, 1000])
+def test_a_guest_that_is_being_built_does_not_cost_the_reading(
+    reader, edge, page_size, monkeypatch
+):
+    monkeypatch.setattr(cloud, "_CIRCLE_SECONDS", 0.0)
+    numbers = range(1, 6)
+    edge.page_size = page_size
+    edge.lists[SERVERS] = ("servers", [records.server(n) for n in numbers])
+    edge.building = {records.GUEST.format(5): 3, records.GUEST.format(2): 4}
+    _, guests = reader.read(NOW)
+    assert sorted(guest.uuid for guest in guests) == [
+        records.GUEST.format(n) for n in numbers
+    ]
+    # The last one is the marker at any size of a page.
+    assert records.GUEST.format(5) not in edge.building
+
+
+def test_a_build_request_that_was_left_behind_is_named(reader, edge, monkeypatch):
+    monkeypatch.setattr(cloud, "_CIRCLE_SECONDS", 0.0)
+    edge.building = {records.GUEST.format(1): 1000}
+    with pytest.raises(InventoryError, match="circle") as raised:
         reader.read(NOW)
+    assert records.GUEST.format(1) in str(raised.value)
+    assert edge.building[records.GUEST.format(1)] > 900, "it asks again and again"
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,9 @@
 import uuid
 from typing import Any
 
+from tests.functional.keystone import PROJECT, USER
 from tests.functional.rebalancer.fake_cloud import (
-    PROJECT,
     RUNNING_STATES,
-    USER,
     FakeServer,
     Record,
     stamp,

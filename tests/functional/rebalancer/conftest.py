@@ -6,6 +6,7 @@ from oslo_config import cfg
 
 from membuddies_nova.conf import rebalancer as options
 from membuddies_nova.rebalancer.migrations import Nova
+from tests.functional import keystone
 from tests.functional.rebalancer.emulator import NovaEmulator
 
 
@@ -25,20 +26,7 @@ def emulator():
 def nova_options(emulator, tmp_path):
     """A configuration file whose [rebalancer] leads to the emulator."""
     path = tmp_path / "nova.conf"
-    path.write_text(
-        f"""\
-[rebalancer]
-auth_type = password
-auth_url = {emulator.url}/identity/v3
-username = membuddies
-password = secret
-project_name = service
-user_domain_id = default
-project_domain_id = default
-region_name = RegionOne
-timeout = 5
-"""
-    )
+    path.write_text(keystone.credentials("rebalancer", emulator.url, 5))
     return path
 
 

@@ -29,10 +29,9 @@ from nova.api.openstack.compute.schemas import (
     services,
 )
 
+from tests.functional import keystone
 from tests.functional.rebalancer.bodies import record_body, server_body
 from tests.functional.rebalancer.fake_cloud import (
-    PROJECT,
-    USER,
     FakeCloud,
     FakeServer,
     stamp,
@@ -153,42 +152,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         )
 
     def token(self, query: dict[str, str], body: Any) -> None:
-        now = datetime.datetime.now(datetime.UTC)
-        endpoint = {
-            "id": "e1",
-            "region": "RegionOne",
-            "region_id": "RegionOne",
-            "interface": "public",
-            "url": f"{self.nova.url}/compute/v2.1",
-        }
-        token = {
-            "methods": ["password"],
-            "user": {
-                "id": USER,
-                "name": "membuddies",
-                "domain": {"id": "default", "name": "Default"},
-            },
-            "project": {
-                "id": PROJECT,
-                "name": "service",
-                "domain": {"id": "default", "name": "Default"},
-            },
-            "roles": [{"id": "r1", "name": "admin"}],
-            "catalog": [
-                {
-                    "type": "compute",
-                    "name": "nova",
-                    "id": "s1",
-                    "endpoints": [endpoint],
-                }
-            ],
-            "issued_at": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
-            "expires_at": (now + datetime.timedelta(hours=1)).strftime(
-                "%Y-%m-%dT%H:%M:%S.%fZ"
-            ),
-            "audit_ids": ["a1"],
-        }
-        self._answer(201, {"token": token}, {"X-Subject-Token": "token"})
+        token = keystone.token({"compute": f"{self.nova.url}/compute/v2.1"})
+        self._answer(201, token, {"X-Subject-Token": "token"})
 
     # Nova
 

@@ -12,8 +12,8 @@ import datetime
 import uuid
 from typing import Any
 
-USER = "5fce3a5f5bb24a3c9f2e5c6a4c1d0b11"
-PROJECT = "9d7c4b1e2f3a4c5d8e6f7a8b9c0d1e2f"
+from tests.functional.keystone import PROJECT, USER
+
 RUNNING_STATES = ["queued", "preparing", "running", "post-migrating"]
 
 
