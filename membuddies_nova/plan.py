@@ -118,6 +118,16 @@ class Plan:
         """Memory that the plan frees, in MB."""
         return self.before_mb + self.placed_mb - self.after_mb
 
+    def moves_alike(self, other: "Plan") -> bool:
+        """Whether both move the same guests, from and to the same hosts, in turn."""
+        return self._journeys() == other._journeys()
+
+    def _journeys(self) -> list[tuple[int, str, str | None, str]]:
+        return [
+            (move.wave, move.guest, move.source, move.destination)
+            for move in self.moves
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """The plan in the words of the command line's contract."""
 

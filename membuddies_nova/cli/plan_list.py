@@ -20,7 +20,7 @@ from membuddies_nova.cli import argument, column
 from membuddies_nova.cli.help_text import WrittenHelp
 from membuddies_nova.cli.plan import rendered_plan
 from membuddies_nova.cli.report import ReportCommand, aligned
-from membuddies_nova.db import inventory, plans
+from membuddies_nova.db import inventory, moves, plans
 from membuddies_nova.db.plans import PlanRecord
 
 
@@ -99,7 +99,7 @@ class PlanShow(ReportCommand):
             record = _get(session, parsed_args.id)
             states = {
                 (move.move.wave, move.move.guest): move
-                for move in plans.moves(session, record.id)
+                for move in moves.of_plan(session, record.id)
             }
             names = {guest.uuid: guest.name for guest in inventory.guests(session, now)}
         plan = record.plan.to_json()

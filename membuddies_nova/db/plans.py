@@ -1,38 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans, their moves, and what becomes of both.
+"""Plans, and what becomes of them; their moves are in :mod:`.moves`.
 
 Written by the rebalancer and by operators at the command line, at the same time:
 every change names the states that it expects, and tells whether it happened.
 
-    plan   observed
-           proposed -> approved -> running -> done | failed
-           and from each of these three: expired, cancelled
-    move   planned -> claimed -> unknown -> running -> done | failed | cancelled
-           and from planned or claimed: skipped, cancelled
+    observed
+    proposed -> approved -> running -> done | failed
+    and from each of these three: expired, cancelled
 """
 
 import dataclasses
 import uuid
 from collections.abc import Collection
+from typing import Any
 
-import sqlalchemy
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
-from membuddies_nova.db import models, rows, values
-from membuddies_nova.plan import Move, Plan
+from membuddies_nova.db import models, moves, rows, values
+from membuddies_nova.plan import Plan
 
 ENDED = frozenset({"observed", "done", "failed", "expired", "cancelled"})
 """States in which nothing becomes of a plan any more."""
-
-OPEN = frozenset({"claimed", "unknown", "running"})
-"""States in which a move is somebody's, and Nova may be at it."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRecord:
     """A plan and what became of it.
 
+    :ivar created_at: when it was made, or made again alike
     :ivar saved_mb_global: what it saves as the kernel counts, without trust
         scopes; None if that was not computed
     :ivar approved_by: who approved it, None if nobody has
@@ -50,32 +46,6 @@ class PlanRecord:
     saved_mb_global: float | None
     approved_by: str | None
     abort: bool
-    detail: str
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class MoveRecord:
-    """A move of a plan and how far it has come.
-
-    :ivar position: its place among the plan's moves, from 0
-    :ivar holder: the process that last claimed it
-    :ivar requested_at: since when Nova may have been asked
-    :ivar baseline_id: newest migration record of the guest before that
-    :ivar migration_id: Nova's record of this migration
-    :ivar detail: why it ended so
-    """
-
-    id: str
-    plan_id: str
-    position: int
-    move: Move
-    state: str
-    holder: str | None
-    claimed_at: float | None
-    requested_at: float | None
-    finished_at: float | None
-    baseline_id: int | None
-    migration_id: int | None
     detail: str
 
 
@@ -104,37 +74,48 @@ def create(
             ended_at=now if state in ENDED else None,
             mode=mode,
             state=state,
-            strategy=plan.strategy,
-            goal=plan.goal.value,
-            scope=plan.scope,
-            shift=plan.shift,
-            verdict=plan.verdict.value,
-            why=plan.why,
-            saved_mb=plan.saved_mb,
             saved_mb_global=saved_mb_global,
             abort=False,
             detail="",
-            plan=dataclasses.asdict(plan),
+            **_columns(plan),
         )
     )
     session.flush()
-    session.add_all(
-        models.Move(
-            id=str(uuid.uuid4()),
-            plan_id=plan_id,
-            position=position,
-            guest=move.guest,
-            source=move.source,
-            destination=move.destination,
-            state="planned",
-            detail="",
-            move=dataclasses.asdict(move),
-        )
-        for position, move in enumerate(plan.moves)
-        if move.source is not None
-    )
-    session.flush()
+    moves.create(session, plan_id, plan.moves)
     return plan_id
+
+
+def propose_again(
+    session: Session,
+    plan: Plan,
+    *,
+    now: float,
+    expires_at: float | None,
+    saved_mb_global: float | None,
+) -> str | None:
+    """Let a plan take the place of the proposed one that moves alike.
+
+    Its estimates, its age and its end are those of the newer one. The id stays, so
+    that whoever has read it can approve it.
+
+    :return: the id, None if no such plan is proposed
+    """
+    row = models.Plan
+    for record in in_states(session, ("proposed",)):
+        if record.plan.moves_alike(plan) and rows.changed(
+            session,
+            update(row)
+            .where(row.id == record.id, row.state == "proposed")
+            .values(
+                created_at=now,
+                expires_at=expires_at,
+                saved_mb_global=saved_mb_global,
+                **_columns(plan),
+            ),
+        ):
+            moves.replace_planned(session, record.id, plan.moves)
+            return record.id
+    return None
 
 
 def get(session: Session, plan_id: str) -> PlanRecord | None:
@@ -184,7 +165,7 @@ def set_state(
         .values(state=state, detail=detail, ended_at=now if state in ENDED else None),
     )
     if changed and state in ENDED:
-        _cancel_planned(session, plan_id, f"the plan is {state}", now)
+        moves.cancel_planned(session, plan_id, f"the plan is {state}", now)
     return changed > 0
 
 
@@ -236,169 +217,18 @@ def cancel(session: Session, plan_id: str, *, abort: bool, now: float) -> bool:
     )
 
 
-def moves(session: Session, plan_id: str) -> list[MoveRecord]:
-    """A plan's moves in their order."""
-    return _moves(
-        session,
-        select(models.Move)
-        .where(models.Move.plan_id == plan_id)
-        .order_by(models.Move.position),
-    )
-
-
-def open_moves(session: Session) -> list[MoveRecord]:
-    """The moves of all plans that are somebody's, oldest claim first."""
-    return _moves(
-        session,
-        select(models.Move)
-        .where(models.Move.state.in_(OPEN))
-        .order_by(models.Move.claimed_at, models.Move.id),
-    )
-
-
-def finished_moves(session: Session, since: float, limit: int) -> list[MoveRecord]:
-    """The moves that ended at or after a moment, the newest first."""
-    return _moves(
-        session,
-        select(models.Move)
-        .where(models.Move.finished_at >= since)
-        .order_by(models.Move.finished_at.desc(), models.Move.id)
-        .limit(limit),
-    )
-
-
-def latest_outcomes(session: Session, limit: int) -> list[str]:
-    """``done`` or ``failed`` of the moves that ended last, the newest first."""
-    found = session.scalars(
-        select(models.Move.state)
-        .where(models.Move.state.in_(("done", "failed")))
-        .order_by(models.Move.finished_at.desc(), models.Move.id)
-        .limit(limit)
-    )
-    return list(found)
-
-
-def claim(
-    session: Session,
-    move_id: str,
-    *,
-    holder: str,
-    now: float,
-    expected: Collection[str] = ("planned",),
-) -> bool:
-    """Make a move ours, false if another was faster."""
-    return _change(
-        session,
-        move_id,
-        expected,
-        None,
-        {"state": "claimed", "holder": holder, "claimed_at": now},
-    )
-
-
-def take_over(
-    session: Session, move_id: str, *, from_holder: str | None, holder: str
-) -> bool:
-    """Make an open move of another process ours, false if it is not its any more."""
-    return _change(session, move_id, OPEN, from_holder, {"holder": holder})
-
-
-def progress(
-    session: Session,
-    move_id: str,
-    *,
-    holder: str,
-    expected: Collection[str],
-    state: str,
-    now: float,
-    migration_id: int | None = None,
-    baseline_id: int | None = None,
-    detail: str = "",
-) -> bool:
-    """Write down how far our move has come, false if it is not ours any more.
-
-    :param state: ``unknown`` sets ``requested_at``
-    :param migration_id: None leaves what is there, ``baseline_id`` likewise
-    """
-    news: dict[str, object] = {"state": state, "detail": detail}
-    if state == "unknown":
-        news["requested_at"] = now
-    if migration_id is not None:
-        news["migration_id"] = migration_id
-    if baseline_id is not None:
-        news["baseline_id"] = baseline_id
-    return _change(session, move_id, expected, holder, news)
-
-
-def finish(
-    session: Session,
-    move_id: str,
-    *,
-    expected: Collection[str],
-    state: str,
-    detail: str,
-    now: float,
-    holder: str | None = None,
-) -> bool:
-    """End a move, false if its state or holder is not what was expected.
-
-    :param holder: None for a move that is nobody's
-    """
-    return _change(
-        session,
-        move_id,
-        expected,
-        holder,
-        {"state": state, "detail": detail, "finished_at": now},
-    )
-
-
-def _change(
-    session: Session,
-    move_id: str,
-    expected: Collection[str],
-    holder: str | None,
-    news: dict[str, object],
-) -> bool:
-    """Compare and set a move's row; a holder of None is not compared."""
-    statement = update(models.Move).where(
-        models.Move.id == move_id, models.Move.state.in_(expected)
-    )
-    if holder is not None:
-        statement = statement.where(models.Move.holder == holder)
-    return rows.changed(session, statement.values(**news)) > 0
-
-
-def _cancel_planned(session: Session, plan_id: str, detail: str, now: float) -> None:
-    rows.changed(
-        session,
-        update(models.Move)
-        .where(models.Move.plan_id == plan_id, models.Move.state == "planned")
-        .values(state="cancelled", detail=detail, finished_at=now),
-    )
-
-
-def _moves(
-    session: Session, statement: sqlalchemy.Select[tuple[models.Move]]
-) -> list[MoveRecord]:
-    found = session.scalars(statement.execution_options(populate_existing=True))
-    return [
-        MoveRecord(
-            id=row.id,
-            plan_id=row.plan_id,
-            position=row.position,
-            move=values.move_from_json(row.move),
-            state=row.state,
-            holder=row.holder,
-            claimed_at=row.claimed_at,
-            requested_at=row.requested_at,
-            finished_at=row.finished_at,
-            baseline_id=row.baseline_id,
-            migration_id=row.migration_id,
-            detail=row.detail,
-        )
-        for row in found
-    ]
+def _columns(plan: Plan) -> dict[str, Any]:
+    """What a plan itself says, as columns."""
+    return {
+        "strategy": plan.strategy,
+        "goal": plan.goal.value,
+        "scope": plan.scope,
+        "shift": plan.shift,
+        "verdict": plan.verdict.value,
+        "why": plan.why,
+        "saved_mb": plan.saved_mb,
+        "plan": dataclasses.asdict(plan),
+    }
 
 
 def _plan_record(row: models.Plan) -> PlanRecord:

@@ -12,7 +12,7 @@ import sqlalchemy
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from membuddies_nova.db import inventory, models, plans, rows
+from membuddies_nova.db import inventory, models, moves, plans, rows
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ def purge(session: Session, before: float) -> Purged:
     # A plan may have ended before its last move has: it stays until then.
     ended = ended.where(
         models.Plan.id.not_in(
-            select(models.Move.plan_id).where(models.Move.state.in_(plans.OPEN))
+            select(models.Move.plan_id).where(models.Move.state.in_(moves.OPEN))
         )
     )
     plan_ids = session.scalars(ended).all()

@@ -12,9 +12,10 @@ from collections.abc import Callable, Sequence
 from oslo_log import log as logging
 
 from membuddies_nova import exceptions
-from membuddies_nova.db import inventory, plans, switches
+from membuddies_nova.db import inventory, moves, plans, switches
 from membuddies_nova.db.api import Database, Session
-from membuddies_nova.db.plans import MoveRecord, PlanRecord
+from membuddies_nova.db.moves import MoveRecord
+from membuddies_nova.db.plans import PlanRecord
 from membuddies_nova.rebalancer import order, planning
 from membuddies_nova.rebalancer.migrations import Nova
 from membuddies_nova.rebalancer.moves import Mover
@@ -103,11 +104,11 @@ class Executor:
         self._expire()
         with self._database.reader() as session:
             paused = switches.paused(session) is not None
-            open_moves = plans.open_moves(session)
+            open_moves = moves.still_open(session)
         self._follow(open_moves, paused)
         with self._database.reader() as session:
             running = plans.in_states(session, ("running",))
-            under_way = plans.open_moves(session)
+            under_way = moves.still_open(session)
         if running:
             self._run(running[0], rules, paused)
         elif not under_way:
@@ -121,7 +122,7 @@ class Executor:
         if not self._may_start():
             raise exceptions.MembuddiesError("this rebalancer may not start moves now")
         with self._database.reader() as session:
-            siblings = plans.moves(session, record.plan_id)
+            siblings = moves.of_plan(session, record.plan_id)
             return planning.refusal(
                 session, record, siblings, self._rules().wishes, self._clock()
             )
@@ -155,10 +156,10 @@ class Executor:
                 self._conclude(session, plan, "cancelled", stop)
             return
         with self._database.writer() as session:
-            moves = plans.moves(session, plan.id)
-            for record, reason in order.to_skip(moves, rules.on_failure):
+            records = moves.of_plan(session, plan.id)
+            for record, reason in order.to_skip(records, rules.on_failure):
                 LOG.info("Move of guest %s: skipped (%s)", record.move.guest, reason)
-                plans.finish(
+                moves.finish(
                     session,
                     record.id,
                     expected=("planned",),
@@ -166,15 +167,15 @@ class Executor:
                     detail=reason,
                     now=self._clock(),
                 )
-            moves = plans.moves(session, plan.id)
-            conclusion = order.conclusion(moves)
+            records = moves.of_plan(session, plan.id)
+            conclusion = order.conclusion(records)
             if conclusion is not None:
                 self._conclude(session, plan, *conclusion)
                 return
         if paused:
             self._hindrances.append(_PAUSED)
             return
-        for record in order.startable(moves):
+        for record in order.startable(records):
             if not self._may_start():
                 return
             self._start(record, rules.caps)
@@ -192,7 +193,7 @@ class Executor:
             return f"the mode is {rules.mode}"
         now = self._clock()
         with self._database.reader() as session:
-            outcomes = plans.latest_outcomes(session, FAILURES_UNTIL_FALLBACK)
+            outcomes = moves.latest_outcomes(session, FAILURES_UNTIL_FALLBACK)
             in_error = {
                 guest.uuid
                 for guest in inventory.guests(session, now)
@@ -211,7 +212,7 @@ class Executor:
         move = record.move
         with self._database.reader() as session:
             planning.require_inventory(session, now, planning.FRESH_SECONDS)
-            ours = plans.open_moves(session)
+            ours = moves.still_open(session)
         traffic = [
             Traffic(other.move.guest, other.move.source, other.move.destination)
             for other in ours
@@ -262,6 +263,8 @@ class Executor:
                         f"not on {move.source}",
                     )
                     return
+                # A guest that parks on a third host goes on from there.
+                hosts[move.guest] = move.destination
             begun = plans.set_state(
                 session, plan.id, expected=("approved",), state="running", now=now
             )
@@ -289,16 +292,27 @@ class Executor:
                 mode, state = Mode.AUTO, "approved"
             else:
                 why = f"; not run by itself: {refusal}"
+        expires_at = None if state == "observed" else now + PROPOSAL_SECONDS
         with self._database.writer() as session:
-            plan_id = plans.create(
-                session,
-                made,
-                mode=mode.value,
-                state=state,
-                now=now,
-                expires_at=None if state == "observed" else now + PROPOSAL_SECONDS,
-                saved_mb_global=proposal.saved_mb_global,
-            )
+            plan_id = None
+            if state == "proposed":
+                plan_id = plans.propose_again(
+                    session,
+                    made,
+                    now=now,
+                    expires_at=expires_at,
+                    saved_mb_global=proposal.saved_mb_global,
+                )
+            if plan_id is None:
+                plan_id = plans.create(
+                    session,
+                    made,
+                    mode=mode.value,
+                    state=state,
+                    now=now,
+                    expires_at=expires_at,
+                    saved_mb_global=proposal.saved_mb_global,
+                )
         LOG.info(
             "Plan %s: %s, %d moves, saves %.0f MB (%s)%s",
             plan_id,

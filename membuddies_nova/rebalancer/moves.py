@@ -24,9 +24,9 @@ from collections.abc import Callable
 
 from oslo_log import log as logging
 
-from membuddies_nova.db import plans
+from membuddies_nova.db import moves
 from membuddies_nova.db.api import Database
-from membuddies_nova.db.plans import MoveRecord
+from membuddies_nova.db.moves import MoveRecord
 from membuddies_nova.rebalancer import migrations
 from membuddies_nova.rebalancer.migrations import Migration, Nova, NovaUnavailableError
 
@@ -83,7 +83,7 @@ class Mover:
         :raises NovaUnavailableError: nothing was asked; ``advance`` goes on
         """
         with self._database.writer() as session:
-            claimed = plans.claim(
+            claimed = moves.claim(
                 session, record.id, holder=self._holder, now=self._clock()
             )
         if claimed:
@@ -111,7 +111,7 @@ class Mover:
 
     def _take_over(self, record: MoveRecord) -> bool:
         with self._database.writer() as session:
-            taken = plans.take_over(
+            taken = moves.take_over(
                 session, record.id, from_holder=record.holder, holder=self._holder
             )
         if taken:
@@ -132,7 +132,7 @@ class Mover:
             return
         past = self._nova.migrations(move.guest)
         with self._database.writer() as session:
-            ours = plans.progress(
+            ours = moves.progress(
                 session,
                 record.id,
                 holder=self._holder,
@@ -193,7 +193,7 @@ class Mover:
         migration = self._own(record, self._nova.migrations(move.guest))
         if migration is not None:
             with self._database.writer() as session:
-                plans.progress(
+                moves.progress(
                     session,
                     record.id,
                     holder=self._holder,
@@ -301,7 +301,7 @@ class Mover:
         self, record: MoveRecord, state: str, detail: str, expected: str | None = None
     ) -> None:
         with self._database.writer() as session:
-            plans.finish(
+            moves.finish(
                 session,
                 record.id,
                 holder=self._holder,

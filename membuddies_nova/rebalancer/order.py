@@ -8,7 +8,7 @@ later wave that counts on its source or destination is not what was planned.
 
 from collections.abc import Sequence
 
-from membuddies_nova.db.plans import OPEN, MoveRecord
+from membuddies_nova.db.moves import OPEN, MoveRecord
 from membuddies_nova.rebalancer.policy import OnFailure
 
 _NOT_MOVED = frozenset({"failed", "skipped", "cancelled"})

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping
 
 from membuddies_nova import exceptions, planner
 from membuddies_nova.cluster import Scope
-from membuddies_nova.db import fingerprints, inventory, plans
+from membuddies_nova.db import fingerprints, inventory, moves
 from membuddies_nova.db.api import Session
-from membuddies_nova.db.plans import OPEN, MoveRecord
+from membuddies_nova.db.moves import OPEN, MoveRecord
 from membuddies_nova.model.occupancy import Occupancy
 from membuddies_nova.model.sharing import SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot, snapshot_of
@@ -83,7 +83,7 @@ def require_settled_inventory(
     :raises UnsettledInventoryError: if it was read before our last move ended
     """
     read_at = require_inventory(session, now, limit_seconds)
-    ended = plans.finished_moves(session, since=read_at, limit=_LATEST_MOVES)
+    ended = moves.finished(session, since=read_at, limit=_LATEST_MOVES)
     if any(record.requested_at is not None for record in ended):
         raise UnsettledInventoryError(
             "the inventory was read before the last move ended; waiting for the next"

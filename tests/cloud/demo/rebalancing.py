@@ -46,11 +46,12 @@ def propose(buddies: Buddies) -> dict[str, Any]:
 
     :raises LabError: it proposes nothing
     """
-    newest = {plan["id"] for plan in buddies.json("plan", "list")}
+    known = {(plan["id"], plan["created_at"]) for plan in buddies.json("plan", "list")}
 
     def proposed() -> dict[str, Any] | None:
         for plan in buddies.json("plan", "list"):
-            if plan["id"] not in newest and plan["state"] == "proposed":
+            is_new = (plan["id"], plan["created_at"]) not in known
+            if is_new and plan["state"] == "proposed":
                 return dict(plan)
         return None
 

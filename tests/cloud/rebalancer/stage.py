@@ -15,9 +15,18 @@ from typing import Any
 
 import sqlalchemy
 
-from membuddies_nova.db import fingerprints, inventory, leases, models, plans, services
+from membuddies_nova.db import (
+    fingerprints,
+    inventory,
+    leases,
+    models,
+    moves,
+    plans,
+    services,
+)
 from membuddies_nova.db.api import Database
-from membuddies_nova.db.plans import MoveRecord, PlanRecord
+from membuddies_nova.db.moves import MoveRecord
+from membuddies_nova.db.plans import PlanRecord
 from tests.cloud.lab.buddies import Buddies
 from tests.cloud.lab.cloud import Cloud
 from tests.cloud.lab.errors import LabError
@@ -218,16 +227,18 @@ class Stage:
 
     # Plans ---------------------------------------------------------------------
 
-    def new_plan(self, state: str, moves: int, after: str | None = None) -> PlanRecord:
+    def new_plan(
+        self, state: str, moves: int, after: PlanRecord | None = None
+    ) -> PlanRecord:
         """Waits for a plan in a state, for the guests as they are if it may yet run.
 
-        :param after: only one made later than this one counts
+        :param after: only one made later than this one counts, or this one made anew
         """
 
         def made() -> PlanRecord | None:
             with self.database.reader() as session:
                 for record in plans.list_plans(session, limit=10):
-                    if record.id == after:
+                    if after and record.created_at <= after.created_at:
                         return None
                     fits = len(record.plan.moves) == moves and record.state == state
                     ended = state in ("done", "failed")
@@ -256,7 +267,7 @@ class Stage:
     def moves(self, plan: PlanRecord) -> list[MoveRecord]:
         """A plan's moves now, in its order."""
         with self.database.reader() as session:
-            return plans.moves(session, plan.id)
+            return moves.of_plan(session, plan.id)
 
     def states(self, plan: PlanRecord) -> list[str]:
         """The states of a plan's moves now."""

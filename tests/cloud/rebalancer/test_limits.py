@@ -108,9 +108,9 @@ def test_guests_that_may_not_move_stay_and_the_rule_is_named(stage: Stage) -> No
             free: "locked",
         }
 
-        stays = stage.new_plan("observed", moves=0, after=moved.id)
+        stays = stage.new_plan("observed", moves=0, after=moved)
         nova.unlock_server(free)
-        plan = stage.new_plan("proposed", moves=1, after=stays.id)
+        plan = stage.new_plan("proposed", moves=1, after=stays)
         assert [move.guest for move in plan.plan.moves] == [free]
     finally:
         nova.delete_server_metadata(opted_out, ["membuddies:movable"])

@@ -7,7 +7,7 @@ from .stage import Stage
 def test_a_proposed_plan_runs_when_it_is_approved_and_not_before(stage: Stage) -> None:
     stage.start()
     plan = stage.new_plan("proposed", moves=2)
-    stage.new_plan("proposed", moves=2, after=plan.id)
+    stage.new_plan("proposed", moves=2, after=plan)
     assert stage.states(plan) == ["planned", "planned"]
     assert stage.all_migrations == []
 
@@ -35,7 +35,7 @@ def test_an_observed_plan_cannot_be_approved(stage: Stage) -> None:
     assert refused.stdout == ""
     assert refused.stderr.count("\n") == 1
     assert "observe" in refused.stderr
-    stage.new_plan("observed", moves=2, after=plan.id)
+    stage.new_plan("observed", moves=2, after=plan)
     assert stage.state(plan) == "observed"
     assert stage.all_migrations == []
 
@@ -43,7 +43,7 @@ def test_an_observed_plan_cannot_be_approved(stage: Stage) -> None:
 def test_auto_acts_by_itself_within_a_window_only(stage: Stage) -> None:
     stage.start(mode="auto", max_moves_per_plan=1)
     plan = stage.new_plan("proposed", moves=1)
-    stage.new_plan("proposed", moves=1, after=plan.id)
+    stage.new_plan("proposed", moves=1, after=plan)
     assert stage.all_migrations == []
 
     stage.reload(mode="auto", max_moves_per_plan=1, auto_windows="Mon-Sun 00:00-24:00")

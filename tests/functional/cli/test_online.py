@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from membuddies_nova.cluster import KsmState
-from membuddies_nova.db import plans, switches
+from membuddies_nova.db import moves, plans, switches
 from tests.functional.cli import known_cloud
 from tests.functional.cli.conftest import shell_of
 from tests.functional.cli.known_cloud import DB_1, LONE, WEB_1, WEB_2
@@ -249,7 +249,7 @@ def test_a_plan_can_be_cancelled_once(shell, filled, options):
     assert shell.run("plan", "cancel", plan_id, *options).returncode == 0
     with filled.reader() as session:
         record = plans.get(session, plan_id)
-        [move] = plans.moves(session, plan_id)
+        [move] = moves.of_plan(session, plan_id)
     assert (record.state, record.abort) == ("cancelled", bool(options))
     assert move.state == "cancelled"
     assert "cancelled already" in shell.failure("plan", "cancel", plan_id, *options)

@@ -5,7 +5,15 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
-from membuddies_nova.db import fingerprints, inventory, leases, plans, reports, schema
+from membuddies_nova.db import (
+    fingerprints,
+    inventory,
+    leases,
+    moves,
+    plans,
+    reports,
+    schema,
+)
 from membuddies_nova.db.api import Database
 from membuddies_nova.db.fingerprints import StoreOutcome
 from membuddies_nova.facts import Number
@@ -198,18 +206,18 @@ def test_one_of_many_claims_a_move(database):
         plan_id = plans.create(
             session, plan(move("g1")), mode="auto", state="running", now=1.0
         )
-        (only,) = plans.moves(session, plan_id)
+        (only,) = moves.of_plan(session, plan_id)
     claims = at_once(
         *(
             lambda holder=f"holder-{number}": database.write(
-                lambda session: plans.claim(session, only.id, holder=holder, now=2.0)
+                lambda session: moves.claim(session, only.id, holder=holder, now=2.0)
             )
             for number in range(THREADS)
         )
     )
     assert claims.count(True) == 1
     with database.reader() as session:
-        (claimed,) = plans.open_moves(session)
+        (claimed,) = moves.still_open(session)
     assert claimed.holder == f"holder-{claims.index(True)}"
 
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans and moves: every change names what it expects."""
+"""Plans: every change names what it expects."""
 
 import pytest
 
-from membuddies_nova.db import plans
+from membuddies_nova.db import moves, plans
 from tests.functional.db.examples import move, plan
 
 
@@ -23,7 +23,7 @@ def stored(database):
 
 
 def states(session, plan_id):
-    return [one.state for one in plans.moves(session, plan_id)]
+    return [one.state for one in moves.of_plan(session, plan_id)]
 
 
 def test_a_plan_comes_back_as_it_was_made(database):
@@ -45,13 +45,6 @@ def test_a_plan_comes_back_as_it_was_made(database):
         assert found.ended_at == 100.0
         assert found.saved_mb_global == 7.25
         assert plans.get(session, "unknown") is None
-
-
-def test_a_first_placement_gets_no_row(database):
-    with database.writer() as session:
-        plan_id = create(session, move("new", source=None), move("g1"))
-        (only,) = plans.moves(session, plan_id)
-    assert (only.move, only.position, only.state) == (move("g1"), 1, "planned")
 
 
 def test_plans_are_listed_newest_first_and_found_by_state_oldest_first(database):
@@ -99,8 +92,8 @@ def test_a_state_is_set_only_from_those_expected(database, stored):
 
 def test_a_cancelled_plan_leaves_begun_moves_to_their_holder(database, stored):
     with database.writer() as session:
-        first = plans.moves(session, stored)[0]
-        plans.claim(session, first.id, holder="a", now=110.0)
+        first = moves.of_plan(session, stored)[0]
+        moves.claim(session, first.id, holder="a", now=110.0)
         assert plans.cancel(session, stored, abort=False, now=120.0)
         assert not plans.cancel(session, stored, abort=False, now=121.0)
         found = plans.get(session, stored)
@@ -122,77 +115,3 @@ def test_a_plan_that_has_ended_is_not_cancelled(database):
             plan_id = create(session, state=state)
             assert not plans.cancel(session, plan_id, abort=True, now=120.0)
             assert plans.get(session, plan_id).state == state
-
-
-def test_a_move_is_claimed_once(database, stored):
-    with database.writer() as session:
-        first = plans.moves(session, stored)[0]
-        assert plans.claim(session, first.id, holder="a", now=110.0)
-        assert not plans.claim(session, first.id, holder="b", now=111.0)
-        (found,) = plans.open_moves(session)
-    assert (found.id, found.state) == (first.id, "claimed")
-    assert (found.holder, found.claimed_at) == ("a", 110.0)
-
-
-def test_a_move_goes_on_only_for_its_holder_and_from_the_state_expected(
-    database, stored
-):
-    with database.writer() as session:
-        move_id = plans.moves(session, stored)[0].id
-        plans.claim(session, move_id, holder="a", now=110.0)
-        asked = {"expected": ("claimed",), "state": "unknown", "baseline_id": 41}
-        assert not plans.progress(session, move_id, holder="b", now=111.0, **asked)
-        assert plans.progress(session, move_id, holder="a", now=112.0, **asked)
-        assert not plans.progress(session, move_id, holder="a", now=113.0, **asked)
-        assert plans.progress(
-            session,
-            move_id,
-            holder="a",
-            expected=("unknown",),
-            state="running",
-            migration_id=42,
-            now=114.0,
-        )
-        found = plans.moves(session, stored)[0]
-    assert found.state == "running"
-    assert (found.baseline_id, found.migration_id) == (41, 42)
-    assert found.requested_at == 112.0
-
-
-def test_a_dead_ones_move_is_taken_over_once(database, stored):
-    with database.writer() as session:
-        move_id = plans.moves(session, stored)[0].id
-        assert not plans.take_over(session, move_id, from_holder="a", holder="b")
-        plans.claim(session, move_id, holder="a", now=110.0)
-        assert plans.take_over(session, move_id, from_holder="a", holder="b")
-        assert not plans.take_over(session, move_id, from_holder="a", holder="c")
-        assert not plans.finish(
-            session,
-            move_id,
-            holder="a",
-            expected=("claimed",),
-            state="done",
-            detail="",
-            now=111.0,
-        )
-        assert plans.moves(session, stored)[0].holder == "b"
-
-
-def end(session, move_id, state, now):
-    plans.claim(session, move_id, holder="a", now=now)
-    assert plans.finish(
-        session, move_id, expected=("claimed",), state=state, detail="why", now=now
-    )
-
-
-def test_moves_that_ended_are_told_newest_first(database, stored):
-    with database.writer() as session:
-        first, second, third = plans.moves(session, stored)
-        end(session, first.id, "done", 110.0)
-        end(session, second.id, "skipped", 120.0)
-        end(session, third.id, "failed", 130.0)
-        ended = plans.finished_moves(session, 120.0, 10)
-        assert [one.id for one in ended] == [third.id, second.id]
-        assert plans.finished_moves(session, 0.0, 1)[0].detail == "why"
-        assert plans.latest_outcomes(session, 2) == ["failed", "done"]
-        assert plans.open_moves(session) == []

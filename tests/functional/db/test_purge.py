@@ -5,6 +5,7 @@ from membuddies_nova.db import (
     fingerprints,
     held,
     inventory,
+    moves,
     plans,
     purge,
     reports,
@@ -45,8 +46,8 @@ def test_plans_that_ended_long_ago_go_with_their_moves(database):
 def test_a_plan_stays_while_one_of_its_moves_is_under_way(database):
     with database.writer() as session:
         plan_id = create(session, "running", 10.0, move("g1"))
-        (only,) = plans.moves(session, plan_id)
-        plans.claim(session, only.id, holder="a", now=11.0)
+        (only,) = moves.of_plan(session, plan_id)
+        moves.claim(session, only.id, holder="a", now=11.0)
         plans.cancel(session, plan_id, abort=False, now=12.0)
     assert run(database, 50.0) == NOTHING
 

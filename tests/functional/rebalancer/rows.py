@@ -4,9 +4,10 @@
 import numpy as np
 
 from membuddies_nova.cluster import Guest, Host, KsmState
-from membuddies_nova.db import fingerprints, inventory, plans, reports
+from membuddies_nova.db import fingerprints, inventory, moves, plans, reports
 from membuddies_nova.db.api import Database
-from membuddies_nova.db.plans import MoveRecord, PlanRecord
+from membuddies_nova.db.moves import MoveRecord
+from membuddies_nova.db.plans import PlanRecord
 from membuddies_nova.facts import HostFacts, KsmFacts, Number
 from membuddies_nova.fingerprint import codec, seal
 from membuddies_nova.fingerprint.sample import Sample
@@ -84,7 +85,7 @@ def plan_row(database: Database, plan_id: str) -> PlanRecord:
 
 def move_rows(database: Database, plan_id: str) -> list[MoveRecord]:
     with database.reader() as session:
-        return plans.moves(session, plan_id)
+        return moves.of_plan(session, plan_id)
 
 
 def only_move(database: Database, plan_id: str) -> MoveRecord:

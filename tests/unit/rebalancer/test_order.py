@@ -4,7 +4,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from membuddies_nova.db.plans import OPEN, MoveRecord
+from membuddies_nova.db.moves import OPEN, MoveRecord
 from membuddies_nova.plan import Move
 from membuddies_nova.rebalancer import order
 from membuddies_nova.rebalancer.policy import OnFailure
