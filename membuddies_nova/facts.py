@@ -177,6 +177,26 @@ class GuestFacts:
     reason: Reason | None = None
 
 
+class Cause(enum.StrEnum):
+    """Why a controller wants a guest's fingerprint from its agent.
+
+    ``UNKNOWN``: it has none from that host. ``DIFFERS``: it has another one.
+    ``EXPIRED``: it has this one, but the scan is too long ago: scan anew.
+    """
+
+    UNKNOWN = "unknown"
+    DIFFERS = "differs"
+    EXPIRED = "expired"
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Wanted:
+    """A guest whose fingerprint a controller wants, and why."""
+
+    guest: str
+    cause: Cause
+
+
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Number:
     """A fingerprint's place in its agent's order: newer compares greater.

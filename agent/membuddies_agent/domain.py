@@ -39,6 +39,8 @@ class Domain:
     :ivar pinned: a device of the host that is passed through, or memory
         encryption, keeps its memory in place
     :ivar unmergeable: it asks not to be merged (nosharepages)
+    :ivar memory_came: its memory is older than its process: it came by live
+        migration or was restored
     """
 
     uuid: str
@@ -50,9 +52,12 @@ class Domain:
     shared_memory: bool
     pinned: bool
     unmergeable: bool
+    memory_came: bool
 
     @classmethod
-    def from_xml(cls, xml: str, state: DomainState) -> Self:
+    def from_xml(
+        cls, xml: str, state: DomainState, *, memory_came: bool = False
+    ) -> Self:
         """Read a domain's XML.
 
         :raises ValueError: if it is not that of a domain
@@ -77,6 +82,7 @@ class Domain:
             shared_memory=_is_shared(root),
             pinned=_is_pinned(root),
             unmergeable=root.find("memoryBacking/nosharepages") is not None,
+            memory_came=memory_came,
         )
 
 

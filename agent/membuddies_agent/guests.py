@@ -28,22 +28,30 @@ class Guest:
 
 
 def guests(
-    domains: Iterable[Domain], processes: Mapping[str, Process]
+    domains: Iterable[Domain], processes: Mapping[str, Process], young_ticks: float
 ) -> tuple[Guest, ...]:
     """The guests behind the domains.
 
     :param processes: this host's QEMU processes by uuid
+    :param young_ticks: a process that started later is too young, in clock ticks
+        since the machine booted
     """
     found = []
     for domain in domains:
         process = processes.get(domain.uuid)
         found.append(
-            Guest(uuid=domain.uuid, process=process, reason=_reason(domain, process))
+            Guest(
+                uuid=domain.uuid,
+                process=process,
+                reason=_reason(domain, process, young_ticks),
+            )
         )
     return tuple(found)
 
 
-def _reason(domain: Domain, process: Process | None) -> Reason | None:
+def _reason(
+    domain: Domain, process: Process | None, young_ticks: float
+) -> Reason | None:
     """The first reason that keeps a domain from being scanned."""
     if not domain.qemu:
         return Reason.NOT_QEMU
@@ -65,4 +73,6 @@ def _reason(domain: Domain, process: Process | None) -> Reason | None:
         return Reason.PINNED
     if domain.state is DomainState.PAUSED:
         return Reason.PAUSED
+    if process.start_ticks > young_ticks and not domain.memory_came:
+        return Reason.TOO_YOUNG
     return None

@@ -35,6 +35,11 @@ _INCOMING = {
     (libvirt.VIR_DOMAIN_PAUSED, libvirt.VIR_DOMAIN_PAUSED_POSTCOPY_FAILED),
     (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_POSTCOPY),
 }
+_MEMORY_CAME = {
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_MIGRATED),
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_RESTORED),
+    (libvirt.VIR_DOMAIN_RUNNING, libvirt.VIR_DOMAIN_RUNNING_FROM_SNAPSHOT),
+}
 
 
 class LibvirtUnavailable(exceptions.MembuddiesError):
@@ -145,7 +150,9 @@ def _domain(domain: libvirt.virDomain) -> Domain | None:
         if error.get_error_code() == libvirt.VIR_ERR_NO_DOMAIN:
             return None
         raise
-    return Domain.from_xml(xml, _state(state, reason))
+    return Domain.from_xml(
+        xml, _state(state, reason), memory_came=(state, reason) in _MEMORY_CAME
+    )
 
 
 def _state(state: int, reason: int) -> DomainState:

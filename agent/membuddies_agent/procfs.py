@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import os
 import pathlib
+import time
 import uuid
 from collections.abc import Iterator
 
@@ -112,6 +113,12 @@ def process(pid: int, root: pathlib.Path = PROC) -> Process:
     except (FileNotFoundError, ProcessLookupError):
         raise NoFingerprint(Reason.GONE, f"there is no process {pid}") from None
     return Process(pid, _start_ticks(stat))
+
+
+def ticks_ago(seconds: float) -> float:
+    """The start time of a process that started so many seconds ago."""
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    return (now - seconds) * os.sysconf("SC_CLK_TCK")
 
 
 def qemu_processes(root: pathlib.Path = PROC) -> dict[str, Process]:

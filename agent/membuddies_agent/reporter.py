@@ -21,12 +21,15 @@ from membuddies_agent.shelf import Shelf
 from membuddies_nova import exceptions
 from membuddies_nova.bus.client import BusClient, BusUnavailable
 from membuddies_nova.bus.messages import Outcome, Report, StoreRequest
+from membuddies_nova.facts import Cause
 from membuddies_nova.fingerprint import seal
 
 LOG = logging.getLogger(__name__)
 
 _JITTER = 0.1
 """Each period is varied by this part of it."""
+_FIRST_WITHIN_SECONDS = 10.0
+"""Agents that start at one time, as after a power cut, do not speak at once."""
 _COALESCE_SECONDS = 1.0
 """Events come in bursts: wait this long for the others."""
 _FIRST_RETRY_SECONDS = 2.0
@@ -42,6 +45,8 @@ class Reporter:
     :param started: when the agent started, milliseconds since the epoch
     :param list_guests: the newest list of guests, None while it is not known
     :param key_file: read again at each report, so that a new key is noticed
+    :param scan_soon: called with the uuid of a guest whose fingerprint the
+        controller finds too old
     """
 
     def __init__(
@@ -55,6 +60,7 @@ class Reporter:
         host_facts: HostFactsReader,
         key_file: str | os.PathLike[str],
         period_seconds: float,
+        scan_soon: Callable[[str], None],
     ) -> None:
         self._client = client
         self._host = host
@@ -64,6 +70,7 @@ class Reporter:
         self._host_facts = host_facts
         self._key_file = key_file
         self.period_seconds = period_seconds
+        self._scan_soon = scan_soon
         self._asked = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
@@ -76,6 +83,9 @@ class Reporter:
 
     def run(self) -> None:
         """Report until ``stop``."""
+        first = min(self.period_seconds, _FIRST_WITHIN_SECONDS)
+        self._stopping.wait(random.uniform(0, first))
+        self._asked.clear()
         while not self._stopping.is_set():
             delay, hurry = self._report_and_plan()
             if hurry and self._asked.wait(delay):
@@ -110,10 +120,14 @@ class Reporter:
                 sent_at=time.time(),
             )
         )
-        for uuid in answer.wanted:
+        for wanted in answer.wanted:
             if self._stopping.is_set():
                 break
-            self._store(uuid)
+            LOG.debug("Wanted of guest %s: %s", wanted.guest, wanted.cause)
+            if wanted.cause is Cause.EXPIRED:
+                self._scan_soon(wanted.guest)
+            else:
+                self._store(wanted.guest)
         return answer.slow_down_seconds
 
     def _store(self, uuid: str) -> None:

@@ -27,6 +27,7 @@ class Roster:
 
     :param list_domains: lists libvirt's domains
     :param on_change: called when a refresh has found another list than before
+    :ivar min_age_seconds: guests whose QEMU is younger are not scanned yet
     :param proc: where /proc is mounted
     """
 
@@ -34,10 +35,12 @@ class Roster:
         self,
         list_domains: Callable[[], list[Domain]],
         on_change: Callable[[], None],
+        min_age_seconds: float = 0.0,
         proc: pathlib.Path = procfs.PROC,
     ) -> None:
         self._list_domains = list_domains
         self._on_change = on_change
+        self.min_age_seconds = min_age_seconds
         self._proc = proc
         self._guests: tuple[Guest, ...] | None = None
         self._asked = threading.Event()
@@ -59,7 +62,11 @@ class Roster:
         :returns: whether the list has changed
         :raises MembuddiesError: if libvirt is away; the last list stands
         """
-        found = guests(self._list_domains(), procfs.qemu_processes(self._proc))
+        found = guests(
+            self._list_domains(),
+            procfs.qemu_processes(self._proc),
+            procfs.ticks_ago(self.min_age_seconds),
+        )
         before, self._guests = self._guests, found
         known = {guest.uuid: guest.reason for guest in before or ()}
         for guest in found:

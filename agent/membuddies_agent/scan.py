@@ -95,12 +95,15 @@ def scan(
     seed: int = 0,
     stop: threading.Event | None = None,
     progress: Callable[[int, int], None] | None = None,
+    throttle: Callable[[int], None] | None = None,
 ) -> Scan:
     """Read and hash every page of a process that KSM may merge.
 
     :param seed: the cloud's public seed of page ids
     :param stop: set to give the scan up
     :param progress: told, stretch by stretch, how many of how many bytes are done
+    :param throttle: told, stretch by stretch, how many bytes were read; it may
+        take its time
     :raises NoFingerprint: if the process has nothing to merge, may not be read,
         or ended meanwhile
     :raises ScanInterrupted: if ``stop`` was set
@@ -133,6 +136,9 @@ def scan(
                 done_bytes += pages * page.PAGE_SIZE
                 if progress is not None:
                     progress(done_bytes, mergeable_bytes)
+                if throttle is not None:
+                    read_pages = found.pages - found.kernel_zero_pages
+                    throttle(read_pages * page.PAGE_SIZE)
         # Whatever was read after the process ended, or from a later one with
         # its pid, is thrown away here.
         files.check_alive()

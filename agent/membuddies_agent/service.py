@@ -15,10 +15,12 @@ from oslo_log import log as logging
 from membuddies_agent import capabilities
 from membuddies_agent.host_facts import HostFactsReader
 from membuddies_agent.libvirt_domains import LibvirtDomains
+from membuddies_agent.pace import Pace
 from membuddies_agent.reporter import Reporter
 from membuddies_agent.roster import Roster
 from membuddies_agent.scanner import Scanner
 from membuddies_agent.shelf import Shelf
+from membuddies_nova import exceptions
 from membuddies_nova.bus.client import BusClient
 from membuddies_nova.conf import agent
 from membuddies_nova.fingerprint import seal
@@ -46,12 +48,17 @@ class AgentService:
         self._client = BusClient(conf, options.host)
         # libvirt's event asks the roster, and the roster the reporter.
         self._domains = LibvirtDomains(options.libvirt_uri, self._on_domain_change)
-        self._roster = Roster(self._domains.list, self._on_new_roster)
+        self._roster = Roster(
+            self._domains.list, self._on_new_roster, options.min_guest_age_seconds
+        )
+        self._pace = Pace(*_scan_intervals(options))
         self._scanner = Scanner(
             lambda: self._roster.guests or (),
             shelf,
+            self._pace,
             seed=options.seed,
-            interval_seconds=options.scan_interval_seconds,
+            core_share=options.scan_core_share,
+            bytes_per_second=options.scan_mb_per_second * 2**20,
         )
         self._reporter = Reporter(
             self._client,
@@ -62,6 +69,7 @@ class AgentService:
             host_facts=HostFactsReader(),
             key_file=options.key_file,
             period_seconds=options.report_period_seconds,
+            scan_soon=self._pace.hurry,
         )
         self._threads = [
             threading.Thread(target=part.run, name=name, daemon=True)
@@ -101,12 +109,19 @@ class AgentService:
             thread.join()
 
     def reset(self) -> None:
-        """At SIGHUP: take the new intervals, and report at once.
+        """At SIGHUP: take the new options, and report at once.
 
         A report also reads the key file again.
+
+        :raises ConfigurationError: if two options contradict each other
         """
         options = self._conf[agent.GROUP]
-        self._scanner.interval_seconds = options.scan_interval_seconds
+        shortest, longest = _scan_intervals(options)
+        self._pace.shortest_seconds = shortest
+        self._pace.longest_seconds = longest
+        self._scanner.budget.core_share = options.scan_core_share
+        self._scanner.budget.bytes_per_second = options.scan_mb_per_second * 2**20
+        self._roster.min_age_seconds = options.min_guest_age_seconds
         self._reporter.period_seconds = options.report_period_seconds
         self._reporter.ask()
 
@@ -115,3 +130,17 @@ class AgentService:
 
     def _on_new_roster(self) -> None:
         self._reporter.ask()
+
+
+def _scan_intervals(options: cfg.ConfigOpts.GroupAttr) -> tuple[float, float]:
+    """The shortest and the longest interval between two scans of a guest.
+
+    :raises ConfigurationError: if the shortest is the longer one
+    """
+    shortest, longest = options.scan_interval_seconds, options.scan_interval_max_seconds
+    if longest < shortest:
+        raise exceptions.ConfigurationError(
+            f"[agent] scan_interval_max_seconds {longest:g} is less than "
+            f"scan_interval_seconds {shortest:g}; make it at least as long"
+        )
+    return shortest, longest

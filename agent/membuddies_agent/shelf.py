@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable
 
 from membuddies_agent.guests import Guest
+from membuddies_agent.pace import changed_fraction
 from membuddies_agent.procfs import Process
 from membuddies_nova.facts import GuestFacts, Number, Reason
 from membuddies_nova.fingerprint import codec, seal
@@ -24,6 +25,8 @@ class Fingerprint:
 
     :ivar bare: the sample before sealing; it never leaves the host
     :ivar scanned_at: when the scan ended, seconds since the epoch
+    :ivar changed: part of the guest that changed since the scan before, None for
+        the first scan
     """
 
     process: Process
@@ -32,6 +35,15 @@ class Fingerprint:
     digest: str
     body: bytes
     scanned_at: float
+    changed: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Refusal:
+    """Why the newest scan of a process gave nothing."""
+
+    process: Process
+    reason: Reason
 
 
 class Shelf:
@@ -47,7 +59,7 @@ class Shelf:
         self._counter = 0
         self._lock = threading.Lock()
         self._fingerprints: dict[str, Fingerprint] = {}
-        self._refusals: dict[str, Reason] = {}
+        self._refusals: dict[str, _Refusal] = {}
 
     @property
     def key_id(self) -> bytes:
@@ -60,22 +72,29 @@ class Shelf:
         """Take the newest sample of a guest in place of the one before."""
         with self._lock:
             before = self._fingerprints.get(uuid)
+            changed = None
             if before is not None and before.process == process:
                 sample = sample.with_stability(before.bare)
-            fingerprint = self._sealed(process, sample, scanned_at)
+                changed = changed_fraction(before.bare, sample)
+            fingerprint = self._sealed(process, sample, scanned_at, changed)
             self._fingerprints[uuid] = fingerprint
             self._refusals.pop(uuid, None)
             return fingerprint
 
-    def refuse(self, uuid: str, reason: Reason) -> bool:
+    def refuse(self, uuid: str, process: Process, reason: Reason) -> bool:
         """Note why a guest's newest scan gave nothing.
+
+        The reason takes the place of the fingerprint, which nothing vouches for
+        any more.
 
         :returns: whether that is news
         """
+        refusal = _Refusal(process, reason)
         with self._lock:
             before = self._refusals.get(uuid)
-            self._refusals[uuid] = reason
-            return before != reason
+            self._refusals[uuid] = refusal
+            self._fingerprints.pop(uuid, None)
+            return before != refusal
 
     def newest(self, uuid: str) -> Fingerprint | None:
         """A guest's fingerprint, None if there is none."""
@@ -97,9 +116,9 @@ class Shelf:
                 and listed[uuid].reason in (None, Reason.PAUSED)
             }
             self._refusals = {
-                uuid: reason
-                for uuid, reason in self._refusals.items()
-                if uuid in listed
+                uuid: refusal
+                for uuid, refusal in self._refusals.items()
+                if uuid in listed and listed[uuid].process == refusal.process
             }
             return tuple(self._line(guest) for guest in listed.values())
 
@@ -109,14 +128,15 @@ class Shelf:
             self._key = key
             for uuid, old in self._fingerprints.items():
                 self._fingerprints[uuid] = self._sealed(
-                    old.process, old.bare, old.scanned_at
+                    old.process, old.bare, old.scanned_at, old.changed
                 )
 
     def _line(self, guest: Guest) -> GuestFacts:
         fingerprint = self._fingerprints.get(guest.uuid)
         if fingerprint is None:
-            reason = guest.reason or self._refusals.get(guest.uuid)
-            return GuestFacts(uuid=guest.uuid, reason=reason)
+            refusal = self._refusals.get(guest.uuid)
+            refused = None if refusal is None else refusal.reason
+            return GuestFacts(uuid=guest.uuid, reason=guest.reason or refused)
         return GuestFacts(
             uuid=guest.uuid,
             counter=fingerprint.number.counter,
@@ -124,7 +144,9 @@ class Shelf:
             scanned_at=fingerprint.scanned_at,
         )
 
-    def _sealed(self, process: Process, bare: Sample, scanned_at: float) -> Fingerprint:
+    def _sealed(
+        self, process: Process, bare: Sample, scanned_at: float, changed: float | None
+    ) -> Fingerprint:
         self._counter += 1
         body = codec.encode(bare.sealed(self._key))
         return Fingerprint(
@@ -134,4 +156,5 @@ class Shelf:
             digest=codec.digest(body),
             body=body,
             scanned_at=scanned_at,
+            changed=changed,
         )

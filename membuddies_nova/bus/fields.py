@@ -53,13 +53,6 @@ def guest_uuid(message: Mapping[str, Any], field: str) -> str:
     return _matching(message, field, _UUID, "a uuid")
 
 
-def guest_uuids(message: Mapping[str, Any], field: str, most: int) -> tuple[str, ...]:
-    """At most so many uuids."""
-    return tuple(
-        guest_uuid({field: entry}, field) for entry in sequence(message, field, most)
-    )
-
-
 def digest(message: Mapping[str, Any], field: str) -> str:
     """32 lower-case hexadecimal digits."""
     return _matching(message, field, _DIGEST, "a digest of 32 hexadecimal digits")

@@ -20,7 +20,14 @@ from typing import Any, Self
 
 from membuddies_nova.bus import fields
 from membuddies_nova.exceptions import MessageError
-from membuddies_nova.facts import GuestFacts, HostFacts, Number, Reason
+from membuddies_nova.facts import (
+    Cause,
+    GuestFacts,
+    HostFacts,
+    Number,
+    Reason,
+    Wanted,
+)
 from membuddies_nova.fingerprint import codec
 from membuddies_nova.scoreboard.codec import MAX_BYTES as MAX_BOARD_BYTES
 
@@ -187,14 +194,14 @@ class ScoreboardRequest:
 class ReportAnswer:
     """What the controller wants.
 
-    :ivar wanted: uuids of the guests whose fingerprint is to be sent
+    :ivar wanted: the guests whose fingerprint is to be sent, or made anew
     :ivar slow_down_seconds: at least this long until the next report, 0 if
         there is no need
     :ivar reason: for anything but ``OK``
     """
 
     outcome: Outcome = Outcome.OK
-    wanted: tuple[str, ...] = ()
+    wanted: tuple[Wanted, ...] = ()
     slow_down_seconds: float = 0.0
     reason: str = ""
 
@@ -202,7 +209,7 @@ class ReportAnswer:
         return {
             "version": MESSAGE_VERSION,
             "outcome": self.outcome.value,
-            "wanted": list(self.wanted),
+            "wanted": [dataclasses.asdict(wanted) for wanted in self.wanted],
             "slow_down_seconds": self.slow_down_seconds,
             "reason": self.reason[:MAX_REASON],
         }
@@ -210,10 +217,11 @@ class ReportAnswer:
     @classmethod
     def from_json(cls, value: object) -> Self:
         """:raises MessageError: naming the first field that is wrong"""
-        message, _ = _versioned(value)
+        message, version = _versioned(value)
+        entries = fields.sequence(message, "wanted", MAX_GUESTS)
         return cls(
             outcome=_outcome(message),
-            wanted=fields.guest_uuids(message, "wanted", MAX_GUESTS),
+            wanted=tuple(_wanted(entry, version) for entry in entries),
             slow_down_seconds=fields.moment(message, "slow_down_seconds"),
             reason=_reason(message),
         )
@@ -315,6 +323,18 @@ def _guest_facts(value: object, version: int) -> GuestFacts:
         scanned_at=fields.moment(entry, "scanned_at"),
         reason=reason,
     )
+
+
+def _wanted(value: object, version: int) -> Wanted:
+    entry = fields.mapping(value, "wanted")
+    guest = fields.guest_uuid(entry, "guest")
+    try:
+        return Wanted(guest, Cause(fields.text(entry, "cause")))
+    except ValueError:
+        if version <= MESSAGE_VERSION:
+            raise MessageError("cause", "is not a known cause") from None
+        # Whatever a newer controller wants it for, sending it is right.
+        return Wanted(guest, Cause.UNKNOWN)
 
 
 def _check_facts(facts: HostFacts) -> None:

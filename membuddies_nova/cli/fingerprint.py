@@ -218,7 +218,7 @@ def _guest_process(one: domain.Domain) -> procfs.Process:
     asked = dataclasses.replace(
         one, nova=True, state=domain.DomainState.RUNNING if paused else one.state
     )
-    (guest,) = guests.guests([asked], procfs.qemu_processes())
+    (guest,) = guests.guests([asked], procfs.qemu_processes(), procfs.ticks_ago(0))
     if guest.reason is not None:
         raise NoFingerprint(guest.reason)
     assert guest.process is not None, "a guest without a reason has a process"

@@ -64,16 +64,70 @@ A report is small; fingerprints follow only where the controller asks for them.
 """,
     ),
     cfg.FloatOpt(
+        "scan_core_share",
+        default=0.1,
+        min=0.001,
+        max=1.0,
+        mutable=True,
+        help="""
+How much of one core's time all scans together may take, as a fraction: 0.1 is a
+tenth of one core, whatever the number of guests. Hashing takes about 0.4 core
+seconds for each GiB of present memory, so a tenth of a core gets around 256 GiB
+of guests in about 17 minutes. Raise it if "membuddies guest list" shows
+fingerprints older than scan_interval_max_seconds; lower it if guests need the
+core more than fresh fingerprints.
+""",
+    ),
+    cfg.IntOpt(
+        "scan_mb_per_second",
+        default=256,
+        min=1,
+        max=1_000_000,
+        mutable=True,
+        help="""
+How many MB (2^20 bytes) of guest memory scans read in a second at most. It
+bounds what scans take of the memory's bandwidth and of the caches that guests
+share; whichever of this and scan_core_share is reached first holds. Lower it if
+guests that are bound by memory slow down while they are scanned.
+""",
+    ),
+    cfg.FloatOpt(
         "scan_interval_seconds",
-        default=600.0,
+        default=300.0,
         min=1.0,
         max=86400.0,
         mutable=True,
         help="""
-How old a guest's fingerprint may become before its memory is read again. One
-guest is read at a time, the oldest fingerprint first. Reading takes one core
-about 0.4 seconds for each GiB of present memory: lower this if guests change
-fast, raise it if the agent takes too much of a core.
+Shortest time between two scans of a guest. A guest that changes fast is scanned
+about this often, any other more rarely: the interval grows while less than a
+twentieth of the guest's stable pages changes between two scans, and shrinks while
+more does. One guest is read at a time, the oldest fingerprint first.
+""",
+    ),
+    cfg.FloatOpt(
+        "scan_interval_max_seconds",
+        default=3600.0,
+        min=1.0,
+        max=86400.0,
+        mutable=True,
+        help="""
+Longest time between two scans of a guest, however still it holds, if the budget
+(scan_core_share, scan_mb_per_second) allows. Must not be below
+scan_interval_seconds; make both equal to scan every guest at a fixed interval.
+Keep it well below [controller] fingerprint_age_limit_seconds.
+""",
+    ),
+    cfg.FloatOpt(
+        "min_guest_age_seconds",
+        default=120.0,
+        min=0.0,
+        max=86400.0,
+        mutable=True,
+        help="""
+A guest whose QEMU started less than this long ago is not scanned, and reported
+as too-young: while it boots hardly a page holds still. Until then it counts
+with what guests of its image have in common. A guest that came by live migration
+is never too young. Raise it if your guests take longer to start their services.
 """,
     ),
 ]

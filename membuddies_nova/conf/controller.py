@@ -61,6 +61,17 @@ this long. At its kernel's defaults KSM looks at 20 MB a second; raise
 /sys/kernel/mm/ksm/pages_to_scan on large hosts rather than this.
 """,
     ),
+    cfg.FloatOpt(
+        "fingerprint_age_limit_seconds",
+        default=21600.0,
+        min=1.0,
+        help="""
+A guest whose newest scan is older than this has its agent asked for another
+one, before all other guests. Keep it well above [agent]
+scan_interval_max_seconds. Agents that are asked again and again are short of
+[agent] scan_core_share or scan_mb_per_second.
+""",
+    ),
 ]
 
 

@@ -7,6 +7,7 @@ Nova does not see the guest is held until the inventory has been read again
 never stored in part.
 """
 
+import collections
 import functools
 import math
 
@@ -22,6 +23,7 @@ from membuddies_nova.controller.tally import Tally
 from membuddies_nova.db import fingerprints, held, reports
 from membuddies_nova.db.api import Database, Session
 from membuddies_nova.exceptions import FingerprintError, MessageError
+from membuddies_nova.facts import Wanted
 from membuddies_nova.fingerprint import codec
 from membuddies_nova.fingerprint.page import PAGE_SIZE
 from membuddies_nova.fingerprint.sample import Sample
@@ -57,11 +59,19 @@ class Admission:
     """Judges and stores, for any number of threads.
 
     :param store_workers: fingerprints at a time
+    :param age_limit_seconds: a fingerprint whose scan is older is wanted anew
     """
 
-    def __init__(self, database: Database, tally: Tally, store_workers: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        tally: Tally,
+        store_workers: int,
+        age_limit_seconds: float,
+    ) -> None:
         self._database = database
         self._tally = tally
+        self._age_limit_seconds = age_limit_seconds
         self._gate = Gate(store_workers)
 
     def report(self, report: Report, now: float) -> ReportAnswer:
@@ -71,9 +81,16 @@ class Admission:
         :raises DatabaseUnavailableError: if it does not answer
         """
         wanted = self._database.write(
-            functools.partial(_keep_report, report=report, now=now)
+            functools.partial(
+                _keep_report,
+                report=report,
+                now=now,
+                expired_before=now - self._age_limit_seconds,
+            )
         )
         self._tally.count("reports")
+        for cause, number in collections.Counter(one.cause for one in wanted).items():
+            self._tally.count(f"wanted:{cause}", number)
         return ReportAnswer(
             wanted=tuple(wanted),
             slow_down_seconds=SLOW_DOWN_SECONDS if self._gate.crowded else 0.0,
@@ -99,12 +116,14 @@ class Admission:
         return StoreAnswer(outcome=outcome, reason=reason)
 
 
-def _keep_report(session: Session, report: Report, now: float) -> list[str]:
+def _keep_report(
+    session: Session, report: Report, now: float, expired_before: float
+) -> list[Wanted]:
     reports.store(
         session, report.host, report.started, report.facts, report.guests, now
     )
     fingerprints.confirm(session, report.host, report.started, report.guests)
-    return fingerprints.wanted(session, report.host, report.guests)
+    return fingerprints.wanted(session, report.host, report.guests, expired_before)
 
 
 def _keep(

@@ -71,7 +71,16 @@ class Controller:
         self._tally = tally
         self._server = BusServer(
             conf,
-            Endpoint(Admission(database, tally, group.store_workers), board, tally),
+            Endpoint(
+                Admission(
+                    database,
+                    tally,
+                    group.store_workers,
+                    group.fingerprint_age_limit_seconds,
+                ),
+                board,
+                tally,
+            ),
             self._host,
             threads=group.store_workers * _THREADS_PER_STORE_WORKER,
         )

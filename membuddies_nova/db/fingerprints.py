@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 
 from membuddies_nova import exceptions
 from membuddies_nova.db import inventory, models, rows
-from membuddies_nova.facts import GuestFacts, Number
+from membuddies_nova.facts import Cause, GuestFacts, Number, Wanted
 
 MAX_BODY_BYTES = 2**23 - 4096
 """A larger body is refused: PyMySQL sends it as hexadecimal digits, which with the
@@ -153,12 +153,17 @@ def confirm(
             _renew(session, guest, host, number, digest, facts.scanned_at)
 
 
-def wanted(session: Session, host: str, guests: Iterable[GuestFacts]) -> list[str]:
-    """Of a report's guests those whose fingerprint is to be sent, in its order.
+def wanted(
+    session: Session, host: str, guests: Iterable[GuestFacts], expired_before: float
+) -> list[Wanted]:
+    """Of a report's guests those whose fingerprint is wanted, in its order.
 
     These are the guests that Nova sees on the host, or does not know yet, whose
-    digest differs from what is stored or held from that host. Of those that Nova
-    does not know none is wanted while the host has its fill of held ones.
+    digest differs from what is stored or held from that host, or whose stored
+    one comes from a scan too long ago. Of those that Nova does not know none is
+    wanted while the host has its fill of held ones.
+
+    :param expired_before: a scan before this moment is too long ago
     """
     reported = {facts.uuid: facts.digest for facts in guests if facts.digest}
     if not reported:
@@ -171,24 +176,29 @@ def wanted(session: Session, host: str, guests: Iterable[GuestFacts]) -> list[st
             )
         )
     }
-    have: set[tuple[str, str]] = set()
+    # By guest, when each fingerprint that is there was scanned, by its digest.
+    kept: dict[str, dict[str, float]] = {}
     for table in (_ROW, models.HeldFingerprint):
-        have.update(
-            (guest, digest)
-            for guest, digest in session.execute(
-                select(table.guest, table.digest).where(
-                    table.guest.in_(reported), table.host == host
-                )
+        for guest, digest, scanned_at in session.execute(
+            select(table.guest, table.digest, table.scanned_at).where(
+                table.guest.in_(reported), table.host == host
             )
-        )
+        ):
+            kept.setdefault(guest, {})[digest] = scanned_at
     unknown: str | None = host
     if len(placed) < len(reported) and held_count(session, host) >= MAX_HELD_A_HOST:
         unknown = None
-    return [
-        guest
-        for guest, digest in reported.items()
-        if placed.get(guest, unknown) == host and (guest, digest) not in have
-    ]
+    found = []
+    for guest, digest in reported.items():
+        if placed.get(guest, unknown) != host:
+            continue
+        if guest not in kept:
+            found.append(Wanted(guest, Cause.UNKNOWN))
+        elif digest not in kept[guest]:
+            found.append(Wanted(guest, Cause.DIFFERS))
+        elif kept[guest][digest] < expired_before:
+            found.append(Wanted(guest, Cause.EXPIRED))
+    return found
 
 
 def held_count(session: Session, host: str) -> int:

@@ -25,7 +25,7 @@ REFRESH_SECONDS = 2
 """Between two reports, inventories, boards and plans."""
 
 SCAN_SECONDS = 5 * REFRESH_SECONDS
-"""Between two scans of a guest."""
+"""Between two scans of a guest, however much of it changes."""
 
 WEIGHER = "membuddies_nova.scheduler.weigher.SharingWeigher"
 
@@ -166,6 +166,10 @@ class Buddies:
                 "key_file": self._key_file,
                 "report_period_seconds": REFRESH_SECONDS,
                 "scan_interval_seconds": SCAN_SECONDS,
+                "scan_interval_max_seconds": SCAN_SECONDS,
+                "scan_core_share": 1.0,
+                "scan_mb_per_second": 4096,
+                "min_guest_age_seconds": 0,
             },
         }
         for name, options in self.options.items():

@@ -32,7 +32,9 @@ class Watched:
         self.domains = LibvirtDomains(uri, self.changed.set)
 
     def guests(self) -> dict[str, Guest]:
-        found = guests(self.domains.list(), procfs.qemu_processes())
+        found = guests(
+            self.domains.list(), procfs.qemu_processes(), procfs.ticks_ago(0)
+        )
         return {guest.uuid: guest for guest in found}
 
     def await_change(self) -> None:

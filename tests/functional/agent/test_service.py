@@ -18,7 +18,7 @@ from membuddies_nova.bus.messages import Outcome, Report, ReportAnswer, StoreAns
 from membuddies_nova.bus.messages import StoreRequest as Store
 from membuddies_nova.bus.server import BusServer
 from membuddies_nova.conf import agent, bus
-from membuddies_nova.facts import GuestFacts, Reason
+from membuddies_nova.facts import Cause, GuestFacts, Reason, Wanted
 from membuddies_nova.fingerprint import codec, seal
 from tests.functional.agent.libvirt_daemon import domain_xml
 
@@ -40,7 +40,7 @@ class Controller:
         report = Report.from_json(message)
         self.reports.put(report)
         wanted = tuple(
-            guest.uuid
+            Wanted(guest.uuid, Cause.UNKNOWN)
             for guest in report.guests
             if guest.digest is not None and guest.digest not in self._digests
         )
@@ -87,6 +87,8 @@ def conf(tmp_path, transport_url, libvirt):
     conf.set_override("key_file", str(key_file), agent.GROUP)
     conf.set_override("report_period_seconds", 2.0, agent.GROUP)
     conf.set_override("scan_interval_seconds", 1.0, agent.GROUP)
+    conf.set_override("scan_interval_max_seconds", 2.0, agent.GROUP)
+    conf.set_override("min_guest_age_seconds", 0.0, agent.GROUP)
     conf.set_override("transport_url", transport_url, bus.GROUP)
     conf.set_override("rpc_timeout_seconds", 5.0, bus.GROUP)
     return conf
@@ -201,6 +203,7 @@ def test_a_new_key_reaches_the_controller_within_a_period(conf, libvirt):
     uuid = PREFIX + "0a"
     libvirt.create(domain_xml(uuid))
     conf.set_override("scan_interval_seconds", 3600.0, agent.GROUP)
+    conf.set_override("scan_interval_max_seconds", 3600.0, agent.GROUP)
     with controlling(conf) as controller, running(conf):
         before = codec.decode(controller.stored(uuid).body)
         with open(conf.agent.key_file, "w") as file:

@@ -12,6 +12,9 @@ from membuddies_nova.controller.endpoint import Endpoint
 from membuddies_nova.controller.tally import Tally
 from tests.functional.bus.configuration import bus_conf
 
+AGE_LIMIT_SECONDS = 10**12
+"""No scan is too long ago: tests give scans any time they like."""
+
 
 @pytest.fixture
 def tally():
@@ -20,7 +23,7 @@ def tally():
 
 @pytest.fixture
 def admission(database, tally):
-    return Admission(database, tally, store_workers=2)
+    return Admission(database, tally, 2, AGE_LIMIT_SECONDS)
 
 
 @pytest.fixture
@@ -35,7 +38,8 @@ def serve(transport_url, tally):
             report_age_limit_seconds=300.0,
             full_scan_age_limit_seconds=3600.0,
         )
-        endpoint = Endpoint(Admission(database, tally, 2), board, tally)
+        admission = Admission(database, tally, 2, AGE_LIMIT_SECONDS)
+        endpoint = Endpoint(admission, board, tally)
         servers.append(BusServer(bus_conf(transport_url), endpoint, "c1", threads=4))
         servers[-1].start()
         return servers[-1]

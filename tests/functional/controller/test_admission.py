@@ -47,9 +47,9 @@ def test_a_report_wants_what_is_not_stored_and_nothing_twice(database, admission
     agent.scan(2)
 
     wanted = admission.report(agent.report(), 2.0).wanted
-    assert set(wanted) == {uuid_of(1), uuid_of(2)}
-    for guest in wanted:
-        answer = admission.store(agent.requests[guest], 3.0)
+    assert {one.guest for one in wanted} == {uuid_of(1), uuid_of(2)}
+    for one in wanted:
+        answer = admission.store(agent.requests[one.guest], 3.0)
         assert answer.outcome is Outcome.STORED
     assert admission.report(agent.report(), 4.0).wanted == ()
     assert stored(database) == {uuid_of(1): "h1", uuid_of(2): "h1"}

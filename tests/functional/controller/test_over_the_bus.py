@@ -11,6 +11,7 @@ from membuddies_nova.bus.client import BusRefused, BusUnavailable
 from membuddies_nova.bus.messages import MAX_BODY_BYTES, Outcome
 from membuddies_nova.db import fingerprints, schema
 from membuddies_nova.db.api import Database
+from membuddies_nova.facts import Cause, Wanted
 from membuddies_nova.scoreboard import codec
 from tests.functional.bus.configuration import answered, bus_conf
 from tests.functional.controller.agents import Agent, place, uuid_of
@@ -42,7 +43,7 @@ def test_what_an_agent_sends_is_in_the_database_when_it_is_answered(
     agent = Agent("h1")
     agent.scan(1)
     answer = answered(lambda: client.report(agent.report()))
-    assert answer.wanted == (uuid_of(1),)
+    assert answer.wanted == (Wanted(uuid_of(1), Cause.UNKNOWN),)
     assert client.store(agent.requests[uuid_of(1)]).outcome is Outcome.STORED
     assert stored(database) == [uuid_of(1)]
 
@@ -180,7 +181,8 @@ def test_a_database_that_was_away_for_a_while_gets_what_it_missed(
     finally:
         mariadb.start()
 
-    assert client.report(agent.report()).wanted == (uuid_of(2),)
+    wanted = client.report(agent.report()).wanted
+    assert wanted == (Wanted(uuid_of(2), Cause.UNKNOWN),)
     assert client.store(second).outcome is Outcome.STORED
     assert stored(database) == [uuid_of(1), uuid_of(2)]
     database.close()

@@ -16,7 +16,7 @@ from membuddies_nova.db import (
 )
 from membuddies_nova.db.api import Database
 from membuddies_nova.db.fingerprints import StoreOutcome
-from membuddies_nova.facts import Number
+from membuddies_nova.facts import Cause, Number, Wanted
 from tests.functional.db.examples import (
     guest,
     host,
@@ -166,7 +166,7 @@ def test_first_reports_of_many_hosts_do_not_disturb_each_other(database):
                 session, name, started, host_facts(), [reported()], float(started)
             )
             fingerprints.confirm(session, name, started, [reported()])
-            return fingerprints.wanted(session, name, [reported()])
+            return fingerprints.wanted(session, name, [reported()], 0.0)
 
         return database.write(keep)
 
@@ -176,7 +176,7 @@ def test_first_reports_of_many_hosts_do_not_disturb_each_other(database):
             for number in range(9)
         )
     )
-    assert answers.count(["g1"]) == 3
+    assert answers.count([Wanted("g1", Cause.UNKNOWN)]) == 3
     with database.reader() as session:
         assert [(one.host, one.started) for one in reports.all(session)] == [
             ("h0", 6),

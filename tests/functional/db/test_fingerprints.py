@@ -6,7 +6,7 @@ import pytest
 from membuddies_nova import exceptions
 from membuddies_nova.db import fingerprints, held
 from membuddies_nova.db.fingerprints import StoreOutcome
-from membuddies_nova.facts import Number
+from membuddies_nova.facts import Cause, Number
 from tests.functional.db.examples import kept, place, reported, store
 
 
@@ -169,14 +169,19 @@ def test_summaries_tell_all_but_the_body(database):
     )
 
 
-def wanted(database, *guests, host="h1"):
+def wanted(database, *guests, host="h1", expired_before=0.0):
+    """What is wanted of these guests, as (guest, cause)."""
     with database.reader() as session:
-        return fingerprints.wanted(session, host, guests)
+        found = fingerprints.wanted(session, host, guests, expired_before)
+    return [(one.guest, one.cause) for one in found]
 
 
 def test_an_unknown_fingerprint_is_wanted(database):
     place(database, g1="h1", g2="h1")
-    assert wanted(database, reported("g2"), reported("g1")) == ["g2", "g1"]
+    assert wanted(database, reported("g2"), reported("g1")) == [
+        ("g2", Cause.UNKNOWN),
+        ("g1", Cause.UNKNOWN),
+    ]
 
 
 def test_a_changed_fingerprint_is_wanted_and_a_stored_one_is_not(database):
@@ -185,7 +190,19 @@ def test_a_changed_fingerprint_is_wanted_and_a_stored_one_is_not(database):
         store(session, "g1", digest="d")
         store(session, "g2", digest="d")
     changed = reported("g2", counter=2, digest="other")
-    assert wanted(database, reported("g1", counter=2, digest="d"), changed) == ["g2"]
+    assert wanted(database, reported("g1", counter=2, digest="d"), changed) == [
+        ("g2", Cause.DIFFERS)
+    ]
+
+
+def test_a_stored_fingerprint_whose_scan_is_too_long_ago_is_wanted_anew(database):
+    place(database, g1="h1", g2="h1")
+    with database.writer() as session:
+        store(session, "g1", digest="d", now=10.0)
+        store(session, "g2", digest="d", now=30.0)
+    both = [reported(uuid, digest="d") for uuid in ("g1", "g2")]
+    assert wanted(database, *both, expired_before=20.0) == [("g1", Cause.EXPIRED)]
+    assert wanted(database, *both, expired_before=10.0) == []
 
 
 def test_a_guest_without_a_fingerprint_is_not_wanted(database):
@@ -201,7 +218,7 @@ def test_a_guest_that_nova_sees_elsewhere_is_not_wanted(database):
 
 def test_a_guest_that_nova_does_not_know_is_wanted_once(database):
     place(database, g1="h1")
-    assert wanted(database, reported("new")) == ["new"]
+    assert wanted(database, reported("new")) == [("new", Cause.UNKNOWN)]
     with database.writer() as session:
         held.hold(session, "new", "h1", Number(1, 1), "d", b"", 1.0, 1.0)
     assert wanted(database, reported("new")) == []
@@ -212,4 +229,4 @@ def test_the_new_hosts_fingerprint_is_wanted_even_with_an_equal_digest(database)
     with database.writer() as session:
         store(session, digest="d")
     place(database, 10.0, g1="h2")
-    assert wanted(database, reported(digest="d"), host="h2") == ["g1"]
+    assert wanted(database, reported(digest="d"), host="h2") == [("g1", Cause.UNKNOWN)]

@@ -3,7 +3,7 @@
 
 from membuddies_nova.db import fingerprints, held
 from membuddies_nova.db.held import Held, HoldOutcome
-from membuddies_nova.facts import Number
+from membuddies_nova.facts import Cause, Number, Wanted
 from tests.functional.db.examples import kept, place, reported, store
 
 
@@ -90,4 +90,5 @@ def test_an_agent_cannot_fill_the_database(database, monkeypatch):
         again = hold(session, "g1", number=(1, 2), digest="e")
         assert again is HoldOutcome.HELD
         guests = [reported("g4"), reported("known")]
-        assert fingerprints.wanted(session, "h2", guests) == ["known"]
+        wanted = fingerprints.wanted(session, "h2", guests, 0.0)
+        assert wanted == [Wanted("known", Cause.UNKNOWN)]

@@ -9,7 +9,8 @@ from membuddies_agent.procfs import Process
 from membuddies_nova.facts import Reason
 
 UUID = "0a1b2c3d-0000-4000-8000-000000000001"
-PROCESS = Process(4711, 1)
+PROCESS = Process(4711, 100)
+OLD_ENOUGH = 100.0
 RUNNING = Domain(
     uuid=UUID,
     name="instance-1",
@@ -20,11 +21,13 @@ RUNNING = Domain(
     shared_memory=False,
     pinned=False,
     unmergeable=False,
+    memory_came=False,
 )
 
 
 def listed(**changes: object) -> Guest:
-    (guest,) = guests([dataclasses.replace(RUNNING, **changes)], {UUID: PROCESS})
+    domain = dataclasses.replace(RUNNING, **changes)
+    (guest,) = guests([domain], {UUID: PROCESS}, OLD_ENOUGH)
     return guest
 
 
@@ -54,11 +57,28 @@ def test_a_guest_that_cannot_be_scanned_has_a_reason(changes, reason):
 
 
 def test_a_domain_without_a_process_here_is_not_scanned():
-    (guest,) = guests([RUNNING], {"another": PROCESS})
+    (guest,) = guests([RUNNING], {"another": PROCESS}, OLD_ENOUGH)
     assert guest == Guest(uuid=UUID, process=None, reason=Reason.NOT_QEMU)
 
 
 def test_a_domain_that_is_shut_off_needs_no_process():
     off = dataclasses.replace(RUNNING, state=DomainState.SHUT_OFF)
-    (guest,) = guests([off], {})
+    (guest,) = guests([off], {}, OLD_ENOUGH)
     assert guest.reason is Reason.SHUT_OFF
+
+
+def test_a_guest_that_has_just_started_is_too_young():
+    (guest,) = guests([RUNNING], {UUID: PROCESS}, young_ticks=99.0)
+    assert guest.reason is Reason.TOO_YOUNG
+
+
+def test_a_guest_that_came_by_live_migration_is_not_too_young():
+    came = dataclasses.replace(RUNNING, memory_came=True)
+    (guest,) = guests([came], {UUID: PROCESS}, young_ticks=99.0)
+    assert guest.reason is None
+
+
+def test_a_young_guest_that_is_paused_is_told_to_be_paused():
+    paused = dataclasses.replace(RUNNING, state=DomainState.PAUSED)
+    (guest,) = guests([paused], {UUID: PROCESS}, young_ticks=99.0)
+    assert guest.reason is Reason.PAUSED

@@ -4,6 +4,7 @@ import threading
 import numpy as np
 import pytest
 
+from membuddies_agent import reporter as module
 from membuddies_agent.guests import Guest
 from membuddies_agent.host_facts import HostFactsReader
 from membuddies_agent.procfs import Process
@@ -17,12 +18,13 @@ from membuddies_nova.bus.messages import (
     StoreAnswer,
     StoreRequest,
 )
-from membuddies_nova.facts import Reason
+from membuddies_nova.facts import Cause, Reason, Wanted
 from membuddies_nova.fingerprint import codec, seal
 from membuddies_nova.fingerprint.sample import Sample
 
 A = "0a1b2c3d-0000-4000-8000-00000000000a"
 B = "0a1b2c3d-0000-4000-8000-00000000000b"
+WANTED = Wanted(A, Cause.UNKNOWN)
 PROCESS = Process(4711, 1)
 STARTED = 1_700_000_000_000
 
@@ -58,6 +60,7 @@ class Bench:
         self.write_key("ab")
         self.controller = Controller()
         self.guests: tuple[Guest, ...] | None = ()
+        self.hurried: list[str] = []
         self.shelf = Shelf(STARTED, seal.SealKey.from_file(self.key_file))
         self.reporter = Reporter(
             self.controller,
@@ -68,6 +71,7 @@ class Bench:
             host_facts=HostFactsReader(),
             key_file=self.key_file,
             period_seconds=60.0,
+            scan_soon=self.hurried.append,
         )
 
     def write_key(self, byte: str) -> None:
@@ -106,7 +110,7 @@ def test_a_report_names_the_host_and_each_guests_newest_fingerprint(bench):
 def test_what_the_answer_wants_is_sent_and_nothing_else(bench):
     bench.guest(A, seed=1)
     bench.guest(B, seed=2)
-    bench.controller.answers = [ReportAnswer(wanted=(B,))]
+    bench.controller.answers = [ReportAnswer(wanted=(Wanted(B, Cause.DIFFERS),))]
     bench.reporter.report()
     (request,) = bench.controller.stores
     assert (request.host, request.guest) == ("compute-1", B)
@@ -118,9 +122,17 @@ def test_what_the_answer_wants_is_sent_and_nothing_else(bench):
 
 def test_a_fingerprint_that_is_wanted_but_gone_is_left_out(bench):
     bench.guest(A)
-    bench.controller.answers = [ReportAnswer(wanted=(A, B))]
+    bench.controller.answers = [ReportAnswer(wanted=(WANTED, Wanted(B, Cause.UNKNOWN)))]
     bench.reporter.report()
     assert bench.controller.stores == []
+
+
+def test_a_fingerprint_that_has_expired_is_made_anew_and_not_sent_again(bench):
+    bench.guest(A, seed=1)
+    bench.controller.answers = [ReportAnswer(wanted=(Wanted(A, Cause.EXPIRED),))]
+    bench.reporter.report()
+    assert bench.controller.stores == []
+    assert bench.hurried == [A]
 
 
 def test_nothing_is_reported_before_libvirt_has_answered(bench):
@@ -139,7 +151,7 @@ def test_a_new_key_in_the_file_is_used_from_the_next_report_on(bench):
     bench.guest(A, seed=1)
     bench.reporter.report()
     bench.write_key("cd")
-    bench.controller.answers = [ReportAnswer(wanted=(A,))]
+    bench.controller.answers = [ReportAnswer(wanted=(WANTED,))]
     bench.reporter.report()
     first, second = bench.controller.reports
     assert first.guests[0].digest != second.guests[0].digest
@@ -171,7 +183,10 @@ def test_an_absent_controller_is_told_of_once_and_asked_again_soon(bench, caplog
 
 def test_a_store_that_fails_ends_the_report_and_the_next_starts_over(bench):
     bench.guest(A, seed=1)
-    bench.controller.answers = [ReportAnswer(wanted=(A,)), ReportAnswer(wanted=(A,))]
+    bench.controller.answers = [
+        ReportAnswer(wanted=(WANTED,)),
+        ReportAnswer(wanted=(WANTED,)),
+    ]
     bench.controller.store_error = BusUnavailable("the database is away")
     assert bench.reporter._report_and_plan()[0] <= 3.0
     bench.controller.store_error = None
@@ -209,7 +224,8 @@ def test_a_report_that_fails_does_not_end_the_reports(bench, caplog, error):
     assert str(error) in caplog.text
 
 
-def test_a_change_of_the_guests_brings_the_next_report_forward(bench):
+def test_a_change_of_the_guests_brings_the_next_report_forward(bench, monkeypatch):
+    monkeypatch.setattr(module, "_FIRST_WITHIN_SECONDS", 0.0)
     thread = threading.Thread(target=bench.reporter.run)
     thread.start()
     try:
@@ -221,3 +237,21 @@ def test_a_change_of_the_guests_brings_the_next_report_forward(bench):
         bench.reporter.stop()
         thread.join(30)
     assert not thread.is_alive()
+
+
+def test_agents_that_start_at_one_time_do_not_report_at_once(tmp_path, monkeypatch):
+    waited = []
+
+    class Stopping(threading.Event):
+        def wait(self, timeout=None):
+            waited.append(timeout)
+            self.set()
+            return True
+
+    for number in range(20):
+        (tmp_path / str(number)).mkdir()
+        reporter = Bench(tmp_path / str(number)).reporter
+        monkeypatch.setattr(reporter, "_stopping", Stopping())
+        reporter.run()
+    assert len(set(waited)) == 20
+    assert all(0 <= seconds <= 10 for seconds in waited)

@@ -5,6 +5,7 @@ import pytest
 from membuddies_agent import scanner as module
 from membuddies_agent.errors import NoFingerprint, ScanInterrupted
 from membuddies_agent.guests import Guest
+from membuddies_agent.pace import Pace
 from membuddies_agent.procfs import Process
 from membuddies_agent.scan import Scan
 from membuddies_agent.scanner import Scanner
@@ -39,12 +40,14 @@ class Bench:
         self.outcomes: dict[Process, Exception] = {}
         self.scanned: list[Process] = []
         self.shelf = Shelf(1, seal.SealKey(b"k" * 32))
+        self.pace = Pace(60.0, 240.0, clock=lambda: self.seconds)
         self.scanner = Scanner(
             lambda: self.guests,
             self.shelf,
+            self.pace,
             seed=0,
-            interval_seconds=60,
-            clock=lambda: self.seconds,
+            core_share=1.0,
+            bytes_per_second=2**30,
         )
         monkeypatch.setattr(module, "scan", self._scan)
 
@@ -73,8 +76,20 @@ def test_a_guest_never_scanned_comes_first_then_the_oldest(bench):
     assert [bench.turn(), bench.turn(), bench.turn()] == ["a", "b", None]
     bench.guests.append(guest("c"))
     assert [bench.turn(), bench.turn()] == ["c", None]
-    bench.seconds += 60
+    bench.seconds += 66
     assert [bench.turn() for _ in range(4)] == ["a", "b", "c", None]
+
+
+def test_a_guest_that_holds_still_is_scanned_more_rarely(bench):
+    bench.guests = [guest("a")]
+    assert bench.turn() == "a"
+    bench.seconds += 66
+    assert bench.turn() == "a"
+    # Nothing has changed in 67 seconds: twice that, varied by a tenth.
+    bench.seconds += 119
+    assert bench.turn() is None
+    bench.seconds += 30
+    assert bench.turn() == "a"
 
 
 def test_a_guest_with_a_reason_is_not_scanned(bench):

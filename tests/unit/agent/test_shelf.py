@@ -100,18 +100,40 @@ def test_a_fingerprint_of_memory_that_is_no_more_is_dropped(shelf, now):
 
 def test_a_guest_that_left_is_forgotten(shelf):
     shelf.put("a", PROCESS, sample(1), 10.0)
-    shelf.refuse("b", Reason.UNREADABLE)
+    shelf.refuse("b", PROCESS, Reason.UNREADABLE)
     assert shelf.tell([]) == ()
     assert shelf.newest("a") is None
     assert shelf.tell([guest("b")]) == (GuestFacts(uuid="b"),)
 
 
 def test_a_refused_scan_gives_its_reason_until_one_works(shelf):
-    assert shelf.refuse("a", Reason.NOT_MERGEABLE)
-    assert not shelf.refuse("a", Reason.NOT_MERGEABLE)
+    assert shelf.refuse("a", PROCESS, Reason.NOT_MERGEABLE)
+    assert not shelf.refuse("a", PROCESS, Reason.NOT_MERGEABLE)
     assert shelf.tell([guest()]) == (GuestFacts(uuid="a", reason=Reason.NOT_MERGEABLE),)
     shelf.put("a", PROCESS, sample(1), 10.0)
     assert shelf.tell([guest()])[0].reason is None
+
+
+def test_a_reason_takes_the_place_of_an_earlier_fingerprint(shelf):
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    shelf.refuse("a", PROCESS, Reason.GONE)
+    assert shelf.tell([guest()]) == (GuestFacts(uuid="a", reason=Reason.GONE),)
+    assert shelf.newest("a") is None
+
+
+def test_a_reason_says_nothing_of_a_guest_that_was_started_anew(shelf):
+    shelf.refuse("a", PROCESS, Reason.GONE)
+    assert shelf.tell([guest(process=LATER_PROCESS)]) == (GuestFacts(uuid="a"),)
+
+
+def test_a_scan_tells_how_much_has_changed_since_the_one_before(shelf):
+    half = np.concatenate([sample(1).items[::2], sample(2).items])
+    assert shelf.put("a", PROCESS, sample(1), 10.0).changed is None
+    assert shelf.put("a", PROCESS, sample(1), 20.0).changed == 0.0
+    halved = Sample.of_pages(half, shift=3)
+    changed = shelf.put("a", PROCESS, halved, 30.0).changed
+    assert changed == pytest.approx(0.5, abs=0.01)
+    assert shelf.put("a", LATER_PROCESS, halved, 40.0).changed is None
 
 
 def test_another_key_seals_every_fingerprint_anew(shelf):

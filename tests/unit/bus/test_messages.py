@@ -24,7 +24,15 @@ from membuddies_nova.bus.messages import (
 )
 from membuddies_nova.cluster import KsmState
 from membuddies_nova.exceptions import MessageError
-from membuddies_nova.facts import GuestFacts, HostFacts, KsmFacts, Number, Reason
+from membuddies_nova.facts import (
+    Cause,
+    GuestFacts,
+    HostFacts,
+    KsmFacts,
+    Number,
+    Reason,
+    Wanted,
+)
 from membuddies_nova.fingerprint import codec
 
 GUEST = "6f0c2f3e-0000-4000-8000-000000000001"
@@ -87,7 +95,9 @@ values = st.one_of(
     st.builds(
         ReportAnswer,
         outcome=st.sampled_from(Outcome),
-        wanted=st.lists(uuids, max_size=4).map(tuple),
+        wanted=st.lists(
+            st.builds(Wanted, uuids, st.sampled_from(Cause)), max_size=4
+        ).map(tuple),
         slow_down_seconds=moments,
         reason=reasons,
     ),
@@ -266,6 +276,19 @@ def test_a_report_of_too_many_guests_is_refused(report_json):
     with pytest.raises(MessageError, match="entries") as error:
         Report.from_json(report_json)
     assert error.value.field == "guests"
+
+
+def test_an_unknown_cause_is_refused_but_from_a_newer_controller_it_is_a_wish():
+    answer = {
+        "version": MESSAGE_VERSION,
+        "outcome": "ok",
+        "wanted": [{"guest": GUEST, "cause": "curiosity"}],
+        "slow_down_seconds": 0,
+    }
+    with pytest.raises(MessageError, match="not a known cause"):
+        ReportAnswer.from_json(answer)
+    newer = ReportAnswer.from_json({**answer, "version": MESSAGE_VERSION + 1})
+    assert newer.wanted == (Wanted(GUEST, Cause.UNKNOWN),)
 
 
 def test_an_unknown_reason_is_refused_but_from_a_newer_agent_it_is_none(report_json):
