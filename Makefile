@@ -11,7 +11,7 @@ SHELL_FILES := $(sort $(shell git ls-files '*.sh') .ci/run $(DEVSTACK_FILES))
 BENCHMARKS := $(shell grep -l '__main__' tests/benchmarks/*.py | sed 's/\.py$$//; s|/|.|g')
 
 .PHONY: packages guest-packages guest venv lock demo demo-down cloud-up cloud-down distclean
-.PHONY: lint test test-unit test-functional test-cloud test-devstack bench docs
+.PHONY: lint test test-unit test-functional test-cloud test-devstack test-oldest bench docs
 
 # From an empty machine to a cloud with our services on it, told as a story.
 demo:
@@ -82,9 +82,10 @@ bench: venv
 docs: venv
 	.venv/bin/sphinx-build -q -W -b html doc/source build/doc
 
-# Resolves requirements/lock.in anew; the result is reviewed and committed.
+# Resolves requirements/lock.in and oldest.in anew; the result is reviewed and committed.
 lock: venv
 	.venv/bin/uv pip compile --quiet --python-version 3.11 --output-file requirements/lock.txt requirements/lock.in
+	.venv/bin/uv pip compile --quiet --python-version 3.11 --output-file requirements/oldest.txt requirements/oldest.in
 
 # A real OpenStack with three compute hosts on this machine.
 cloud-up: venv

@@ -10,7 +10,6 @@ from cliff.lister import Lister
 from cliff.show import ShowOne
 from sqlalchemy.orm import Session
 
-from membuddies_nova import exceptions
 from membuddies_nova.cli import argument, column
 from membuddies_nova.cli.help_text import WrittenHelp
 from membuddies_nova.cli.known_cloud import KnownCloud
@@ -105,7 +104,7 @@ class GuestShow(WrittenHelp, ShowOne):
     ) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         with self.app.database.reader() as session:
             known = KnownCloud.read(session, time.time())
-            guest = _find(known, parsed_args.guest)
+            guest = known.named(parsed_args.guest)
             kin = _kin(session, known, guest, Scope(parsed_args.scope), parsed_args.kin)
             snapshot = known.snapshot(session, known.guests_on(guest.host or ""))
         sample = snapshot.samples.get(guest.uuid)
@@ -173,26 +172,6 @@ def _record(
         "scan_age_seconds": column.seconds(known.scan_age_seconds(guest.uuid)),
         "reason": reason,
     }
-
-
-def _find(known: KnownCloud, text: str) -> Guest:
-    """The guest with that uuid or name.
-
-    :raises InputError: if there is none, or several have the name
-    """
-    found = [guest for guest in known.guests if guest.uuid == text]
-    found = found or [guest for guest in known.guests if guest.name == text]
-    if not found:
-        raise exceptions.InputError(
-            f"no guest has the uuid or name {text!r}; `membuddies guest list` names "
-            f"them"
-        )
-    if len(found) > 1:
-        raise exceptions.InputError(
-            f"{len(found)} guests have the name {text!r}; give the uuid of one: "
-            f"{', '.join(guest.uuid for guest in found)}"
-        )
-    return found[0]
 
 
 def _kin(

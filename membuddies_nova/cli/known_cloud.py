@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy.orm import Session
 
+from membuddies_nova import exceptions
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.db import fingerprints, inventory, reports
 from membuddies_nova.db.fingerprints import FingerprintSummary
@@ -67,6 +68,25 @@ class KnownCloud:
     def guests_on(self, host: str) -> tuple[Guest, ...]:
         """The guests that Nova sees on a host."""
         return tuple(self._guests_by_host.get(host, ()))
+
+    def named(self, text: str) -> Guest:
+        """The guest with that uuid or name.
+
+        :raises InputError: if there is none, or several have the name
+        """
+        found = [guest for guest in self.guests if guest.uuid == text]
+        found = found or [guest for guest in self.guests if guest.name == text]
+        if not found:
+            raise exceptions.InputError(
+                f"no guest has the uuid or name {text!r}; `membuddies guest list` "
+                f"names them"
+            )
+        if len(found) > 1:
+            raise exceptions.InputError(
+                f"{len(found)} guests have the name {text!r}; give the uuid of one: "
+                f"{', '.join(guest.uuid for guest in found)}"
+            )
+        return found[0]
 
     def by_host(self, session: Session) -> Iterator[tuple[Host, ClusterSnapshot]]:
         """Each host, with a snapshot of it and its guests alone."""

@@ -112,6 +112,7 @@ def host_facts(state: KsmState, pages_sharing: int, smart_scan: int) -> HostFact
             run=int(state is KsmState.MERGING),
             pages_sharing=pages_sharing,
             smart_scan=smart_scan,
+            full_scan_age_seconds=5.0,
         ),
     )
 
