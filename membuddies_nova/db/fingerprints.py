@@ -18,7 +18,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from membuddies_nova import exceptions
-from membuddies_nova.db import inventory, models, rows
+from membuddies_nova.db import models, rows
 from membuddies_nova.facts import Cause, GuestFacts, Number, Wanted
 
 MAX_BODY_BYTES = 2**23 - 4096
@@ -300,16 +300,25 @@ def _next_sequence(session: Session) -> int:
 def _judge(
     session: Session, guest: str, host: str, number: Number, digest: str
 ) -> tuple[StoreOutcome, bool]:
-    """What storing comes to by what is committed, and whether there is a row."""
+    """What storing comes to by what is committed, and if stored, whether over a row.
+
+    One question, because it is asked while others wait.
+    """
     known = session.execute(
-        select(_ROW.host, _ROW.started, _ROW.counter, _ROW.digest).where(
-            _ROW.guest == guest
+        select(
+            models.Guest.host.label("placed"),
+            _ROW.host,
+            _ROW.started,
+            _ROW.counter,
+            _ROW.digest,
         )
+        .outerjoin(_ROW, _ROW.guest == models.Guest.uuid)
+        .where(models.Guest.uuid == guest)
     ).one_or_none()
-    if inventory.host_of(session, guest) != host:
-        return StoreOutcome.ELSEWHERE, known is not None
-    if known is None or known.host != host:
-        return StoreOutcome.STORED, known is not None
+    if known is None or known.placed != host:
+        return StoreOutcome.ELSEWHERE, False
+    if known.host != host:
+        return StoreOutcome.STORED, known.host is not None
     newest = Number(known.started, known.counter)
     if number >= newest and digest == known.digest:
         return StoreOutcome.UNCHANGED, True

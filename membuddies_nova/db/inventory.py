@@ -136,11 +136,6 @@ def images(session: Session) -> list[Image]:
     return [values.image_from_json(row.id, row.facts) for row in found]
 
 
-def host_of(session: Session, guest: str) -> str | None:
-    """Where Nova says that a guest is, None if nowhere or not known."""
-    return session.scalar(select(models.Guest.host).where(models.Guest.uuid == guest))
-
-
 def _host(row: models.Host, report: HostFacts | None) -> Host:
     if report is None:
         return values.host_from_json(row.facts, ksm=KsmState.UNKNOWN)

@@ -172,7 +172,7 @@ def main() -> int:
             )
         )
         broker = stack.enter_context(RabbitMQ(folder))
-        server = stack.enter_context(MariaDB(folder))
+        server = stack.enter_context(MariaDB(folder, durable=True))
         transport_url = broker.create_vhost("benchmark")
         database_url = server.create_database("benchmark")
         database = Database(database_url)

@@ -116,11 +116,14 @@ class Server(abc.ABC):
 class MariaDB(Server):
     """A MariaDB server with an empty data directory.
 
+    :param durable: flush every commit, as MariaDB does by default; without it a
+        crash of the machine may cost the data, a killed server does not
     :ivar port: on 127.0.0.1; user root has no password
     """
 
-    def __init__(self, directory: pathlib.Path) -> None:
+    def __init__(self, directory: pathlib.Path, *, durable: bool = False) -> None:
         super().__init__(directory)
+        self._durable = durable
         self.port = free_port()
         self._data = directory / "mariadb"
         subprocess.run(
@@ -155,10 +158,12 @@ class MariaDB(Server):
             "--skip-name-resolve",
             "--max-connections=200",
             "--innodb-buffer-pool-size=128M",
-            # A crash of the machine may cost the data, a killed server does not.
-            "--innodb-flush-log-at-trx-commit=2",
-            "--innodb-flush-method=nosync",
         ]
+        if not self._durable:
+            command += [
+                "--innodb-flush-log-at-trx-commit=2",
+                "--innodb-flush-method=nosync",
+            ]
         log = self.directory / "mariadb.log"
         self._process = Process(command, log, dict(os.environ))
         self._process.wait_until(self._answers)

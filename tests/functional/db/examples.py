@@ -27,6 +27,12 @@ def place(database, now=0.0, /, **hosts):
         )
 
 
+def host_of(session, uuid):
+    """Where Nova says that a guest is, None if nowhere or not known."""
+    guests = {one.uuid: one.host for one in inventory.guests(session, 0.0)}
+    return guests.get(uuid)
+
+
 def store(session, uuid="g1", at="h1", number=(1, 1), digest=None, body=None, now=1.0):
     """Store a fingerprint whose digest and body follow from its number."""
     name = digest or f"digest-{number}"

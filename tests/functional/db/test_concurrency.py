@@ -21,6 +21,7 @@ from tests.functional.db.examples import (
     guest,
     host,
     host_facts,
+    host_of,
     kept,
     move,
     place,
@@ -242,7 +243,7 @@ def test_a_plan_is_approved_or_cancelled_but_not_both(database):
 def test_a_reader_sees_one_state_of_the_database(database):
     place(database, 1.0, g1="h1")
     with database.reader() as session:
-        assert inventory.host_of(session, "g1") == "h1"
+        assert host_of(session, "g1") == "h1"
         at_once(lambda: place(database, 2.0, g2="h2"))
         assert [one.name for one in inventory.hosts(session, 3.0)] == ["h1"]
         assert [one.uuid for one in inventory.guests(session, 3.0)] == ["g1"]

@@ -10,7 +10,7 @@ from oslo_config import cfg
 from membuddies_nova import exceptions
 from membuddies_nova.db import api, inventory, schema, switches
 from membuddies_nova.db.api import Database, DatabaseUnavailableError
-from tests.functional.db.examples import kept, place, store
+from tests.functional.db.examples import host_of, kept, place, store
 from tests.functional.services import free_port
 
 
@@ -48,12 +48,12 @@ def test_idle_connections_of_many_threads_survive_a_restart(mariadb, on_mariadb)
 
     def work():
         with on_mariadb.reader() as session:
-            inventory.host_of(session, "g1")
+            host_of(session, "g1")
             all_connected.wait()
         all_idle.wait()
         restarted.wait()
         with on_mariadb.reader() as session:
-            hosts.append(inventory.host_of(session, "g1"))
+            hosts.append(host_of(session, "g1"))
 
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:
@@ -80,7 +80,7 @@ def test_what_was_not_committed_when_the_server_died_is_not_there(mariadb, on_ma
         on_mariadb.write(die_halfway)
     with on_mariadb.reader() as session:
         assert switches.paused(session) is None
-        assert inventory.host_of(session, "g1") == "h1"
+        assert host_of(session, "g1") == "h1"
     on_mariadb.write(store)
     assert kept(on_mariadb).sequence == 1
 

@@ -7,7 +7,7 @@ import pytest
 
 from membuddies_nova.cluster import Aggregate, Guest, Host, Image, KsmState, ServerGroup
 from membuddies_nova.db import inventory, reports
-from tests.functional.db.examples import guest, host, host_facts, place
+from tests.functional.db.examples import guest, host, host_facts, host_of, place
 
 HOST = Host(
     name="compute-ä",
@@ -58,8 +58,8 @@ def test_a_reading_comes_back_as_it_was_given(database):
     with database.reader() as session:
         assert inventory.hosts(session, 1000.0) == [HOST]
         assert inventory.guests(session, 1000.0) == [GUEST]
-        assert inventory.host_of(session, GUEST.uuid) == "compute-ä"
-        assert inventory.host_of(session, "unknown") is None
+        assert host_of(session, GUEST.uuid) == "compute-ä"
+        assert host_of(session, "unknown") is None
 
 
 def test_images_come_back_and_go_with_the_newest_reading(database):

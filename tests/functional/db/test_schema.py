@@ -7,7 +7,7 @@ from alembic.runtime.migration import MigrationContext
 
 from membuddies_nova.db import inventory, models, schema
 from membuddies_nova.db.api import Database, SchemaError
-from tests.functional.db.examples import place
+from tests.functional.db.examples import host_of, place
 
 
 def test_migrations_and_models_agree(database):
@@ -29,7 +29,7 @@ def test_a_second_upgrade_changes_nothing(database):
     place(database, 1.0, g1="h1")
     schema.upgrade(database)
     with database.reader() as session:
-        assert inventory.host_of(session, "g1") == "h1"
+        assert host_of(session, "g1") == "h1"
 
 
 def test_without_tables_the_error_says_what_to_run(database_url):
