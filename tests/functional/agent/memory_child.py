@@ -3,9 +3,10 @@
 
 It reads one JSON object from its first argument, prints the address of its
 memory, and holds still until its standard input closes. Keys: pages; advice
-(for the whole range); shared; write, zero, number, touch and pageout: lists of
-[first page, pages], for write with a seed behind. Zeros are written, a numbered
-page begins with its own number, and a touched one is only read.
+(for the whole range); shared; write, zero, number, touch, lock and pageout: lists
+of [first page, pages], for write with a seed behind. Zeros are written, a numbered
+page begins with its own number, a touched one is only read, and a locked one stays
+in memory whatever the machine does to save some.
 """
 
 import ctypes
@@ -38,6 +39,12 @@ def main() -> None:
     for first, count in order.get("touch", []):
         for number in range(first, first + count):
             memory[number * PAGE_SIZE]
+    for first, count in order.get("lock", []):
+        locked = ctypes.CDLL(None, use_errno=True).mlock(
+            ctypes.c_void_p(address + first * PAGE_SIZE),
+            ctypes.c_size_t(count * PAGE_SIZE),
+        )
+        assert locked == 0, ctypes.get_errno()
     for first, count in order.get("pageout", []):
         memory.madvise(MADV_PAGEOUT, first * PAGE_SIZE, count * PAGE_SIZE)
     print(address, flush=True)

@@ -48,12 +48,17 @@ class Child:
         self.popen.wait()
 
 
-@contextlib.contextmanager
-def child(pages: int, **order: object) -> Iterator[Child]:
+def child(pages: int, **order: object) -> contextlib.AbstractContextManager[Child]:
     """A process with memory as ``memory_child`` describes it."""
     order.setdefault("advice", [MERGEABLE])
+    return running(pages, str(CHILD), json.dumps({"pages": pages, **order}))
+
+
+@contextlib.contextmanager
+def running(pages: int, *program: str) -> Iterator[Child]:
+    """A program in Python that tells the address of its memory, until it is killed."""
     popen = subprocess.Popen(
-        [sys.executable, str(CHILD), json.dumps({"pages": pages, **order})],
+        [sys.executable, *program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )

@@ -4,14 +4,10 @@
 Each by the compiled reader and by the one in Python.
 """
 
-import contextlib
 import dataclasses
-import os
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -23,6 +19,7 @@ from membuddies_agent.scan import scan
 from membuddies_nova.facts import Reason
 from membuddies_nova.fingerprint import page
 from tests.functional.agent import processes, swap
+from tests.functional.agent.false_pagemap import EXCLUSIVE, PRESENT, pagemap_says
 from tests.functional.agent.processes import sorted_ids, written_ids
 
 
@@ -41,26 +38,6 @@ def small_stretches(monkeypatch):
     """A look at whether to stop after every block."""
     block_bytes = memory.BLOCK_PAGES * page.PAGE_SIZE
     monkeypatch.setattr(membuddies_agent.scan, "STRETCH_BYTES", block_bytes)
-
-
-PRESENT = 1 << 63
-EXCLUSIVE = 1 << 56
-
-
-@contextlib.contextmanager
-def pagemap_says(child: processes.Child, entries: pagemap.Entries) -> Iterator[None]:
-    """Scans see these entries in place of the kernel's."""
-    truly_open = procfs.ProcessFiles.open
-
-    def opened(files: procfs.ProcessFiles, name: str) -> int:
-        return os.dup(file.fileno()) if name == "pagemap" else truly_open(files, name)
-
-    with tempfile.TemporaryFile() as file, pytest.MonkeyPatch.context() as patch:
-        file.seek(child.address // page.PAGE_SIZE * pagemap.ENTRY_BYTES)
-        file.write(entries.tobytes())
-        file.flush()
-        patch.setattr(procfs.ProcessFiles, "open", opened)
-        yield
 
 
 def zero_ids(pages: int) -> page.Ids:
