@@ -78,6 +78,8 @@ class Host:
     :ivar ksm_free: whether the operator declares that KSM is kept off there
     :ivar up: whether the compute service is alive
     :ivar ksm: what KSM does there, by the newest report
+    :ivar cpu_traits: Placement's traits of its CPUs (``HW_CPU_...``), None if unknown
+    :ivar numa_nodes: nodes between which KSM does not merge, 1 where it does
     :ivar available_mb: MemAvailable of the newest report, None if unknown
     :ivar sharing_mb: KSM's pages_sharing of the newest report, rounded up
     :ivar swap_in_pages_per_second: of the newest report
@@ -102,13 +104,25 @@ class Host:
     hypervisor_hostname: str | None = None
     hypervisor_type: str | None = None
     hypervisor_version: int | None = None
+    cpu_traits: tuple[str, ...] | None = None
     pressure: float | None = None
     trust_group: str | None = None
     ksm_free: bool = False
     ksm: KsmState = KsmState.MERGING
+    numa_nodes: int = 1
     available_mb: int | None = None
     sharing_mb: int | None = None
     swap_in_pages_per_second: float | None = None
+
+    @property
+    def merged_fraction(self) -> float:
+        """The part of what guests share here that KSM can be counted on to merge.
+
+        Nothing where KSM is off. Where it does not merge across NUMA nodes, two
+        holders of a page meet on one of n nodes with probability 1 / n; more
+        holders merge more than that.
+        """
+        return 0.0 if self.ksm is KsmState.OFF else 1.0 / self.numa_nodes
 
     @property
     def real_memory_mb(self) -> int:
@@ -148,7 +162,14 @@ class Guest:
     :ivar base_image: of which the image is a snapshot, None if it is none
     :ivar status: Nova's server status, such as ``ACTIVE``
     :ivar pinned_zone: zone that the user asked for (not the host's zone alone)
-    :ivar hints: scheduler hints it was booted with
+    :ivar hints: scheduler hints it was booted with, values joined by commas
+    :ivar other_host: where Placement counts it besides its host: the destination
+        of a migration under way, or the source of a resize not confirmed yet
+    :ivar pinned_memory: whether a passed-through device pins its memory, as the
+        agent of its host sees
+    :ivar left_hosts: hosts that earlier plans took it from, and how many seconds ago
+    :ivar refused_seconds: since Nova refused to move it, None if its last move was
+        not refused
     :ivar movable: whether the operator or the tenant lets it be moved
     :ivar age_seconds: since it was launched, None if unknown
     :ivar last_moved_seconds: since its last migration, None if never
@@ -175,6 +196,10 @@ class Guest:
     migrating: bool = False
     group: ServerGroup | None = None
     pinned_zone: str | None = None
+    other_host: str | None = None
+    pinned_memory: bool = False
+    left_hosts: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    refused_seconds: float | None = None
     hints: Mapping[str, str] = dataclasses.field(default_factory=dict)
     metadata: Mapping[str, str] = dataclasses.field(default_factory=dict)
     extra_specs: Mapping[str, str] = dataclasses.field(default_factory=dict)
@@ -192,6 +217,10 @@ class Guest:
         suspended to disk. Unless Nova says one of these, it has.
         """
         return self.power_state not in (4, 6, 7)
+
+    def hinted_guests(self, hint: str) -> frozenset[str]:
+        """The guests that a hint such as ``different_host`` names."""
+        return frozenset(filter(None, self.hints.get(hint, "").split(",")))
 
     def scope_key(self, scope: Scope) -> str:
         """The name of the trust scope within which its sharing counts.

@@ -34,6 +34,7 @@ OPTIONS: list[cfg.Opt] = [
         choices=[
             (plan.Goal.SHARE.value, "free memory where guests run"),
             (plan.Goal.CONSOLIDATE.value, "empty hosts"),
+            (plan.Goal.RELIEVE.value, "help hosts under memory pressure"),
         ],
         help="What plans are for.",
     ),

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
+from membuddies_nova.cluster import Host
 from membuddies_nova.fingerprint.sample import Estimate
 from membuddies_nova.model.index import Classes, Floats
 from membuddies_nova.model.sharing import SharingModel
@@ -41,19 +42,23 @@ class _Holding:
 class Occupancy:
     """Where guests are in thought, and what their hosts hold there.
 
-    :param hosts: names of all hosts
+    Sharing counts as far as a host merges it (``Host.merged_fraction``).
+
+    :param hosts: all of them
     :param positions: for each guest its host, None while it is not placed
     """
 
     def __init__(
         self,
         model: SharingModel,
-        hosts: Iterable[str],
+        hosts: Iterable[Host],
         positions: Mapping[str, str | None],
     ) -> None:
         self.model = model
+        fractions = {host.name: host.merged_fraction for host in hosts}
+        self._fractions = fractions
         empty = np.zeros(len(model.classes), np.int16)
-        self._holdings = {host: _Holding(empty) for host in hosts}
+        self._holdings = {host: _Holding(empty) for host in fractions}
         self._guests: dict[str, list[str]] = {host: [] for host in self._holdings}
         self._positions: dict[str, str | None] = dict.fromkeys(positions)
         for guest, host in positions.items():
@@ -63,6 +68,7 @@ class Occupancy:
     def copy(self) -> "Occupancy":
         """An independent copy, which costs no more than guests and hosts."""
         copy = Occupancy(self.model, (), {})
+        copy._fractions = self._fractions
         copy._holdings = {
             host: dataclasses.replace(holding)
             for host, holding in self._holdings.items()
@@ -88,7 +94,8 @@ class Occupancy:
         held = self._classes_of(guest)
         others = self._holdings[host].counts[held]
         alone = 1 if self._positions[guest] == host else 0
-        return float(self.model.classes.pages[held[others > alone]].sum())
+        shared = float(self.model.classes.pages[held[others > alone]].sum())
+        return shared * self._fractions[host]
 
     def net_gain(self, guest: str, host: str) -> Estimate:
         """Pages that moving a guest to another host would save.
@@ -98,17 +105,13 @@ class Occupancy:
         """
         held = self._classes_of(guest)
         source = self._positions[guest]
-        there = self._holdings[host].counts[held] > 0
-        here = np.zeros(len(held), np.bool_)
+        won = (self._holdings[host].counts[held] > 0) * self._fractions[host]
         if source is not None:
-            here = self._holdings[source].counts[held] > 1
+            won -= (self._holdings[source].counts[held] > 1) * self._fractions[source]
         classes = self.model.classes
-        won, lost = held[there & ~here], held[here & ~there]
         return Estimate(
-            float(classes.pages[won].sum() - classes.pages[lost].sum()),
-            math.sqrt(
-                float(classes.variance[won].sum() + classes.variance[lost].sum())
-            ),
+            float(won @ classes.pages[held]),
+            math.sqrt(float(np.square(won) @ classes.variance[held])),
         )
 
     def gains_at(self, host: str) -> Floats:
@@ -119,6 +122,7 @@ class Occupancy:
         classes = self.model.classes
         present = self._holdings[host].counts > 0
         gains: Floats = classes.holders @ np.where(present, classes.pages, 0.0)
+        gains *= self._fractions[host]
         # A guest does not share with itself: for those on the host a class
         # counts from its second holder on.
         for guest in self._guests[host]:

@@ -4,10 +4,11 @@
 Pure: no I/O, no clock, no configuration. What "now", a limit or a threshold is
 comes as an argument, and the same arguments give the same plan.
 
-:mod:`planning` chooses the search; :mod:`placement`, :mod:`share` and
-:mod:`consolidate` are the union strategy's; :mod:`original` is the published
-rule; :mod:`draft` admits moves that pass the :mod:`rules`; :mod:`explanation`
-tells an operator why a guest stays.
+:mod:`planning` chooses the search; :mod:`placement`, :mod:`share`,
+:mod:`consolidate` and :mod:`relieve` are the union strategy's; :mod:`original` is
+the published rule; :mod:`draft` admits moves that pass the :mod:`rules`;
+:mod:`cost` says what a move has to save; :mod:`explanation` tells an operator why
+a guest stays.
 """
 
 from membuddies_nova.planner.explanation import Explanation, explain

@@ -60,7 +60,7 @@ def fill(snapshot: ClusterSnapshot, policy: str) -> Filling:
     model = SharingModel(snapshot, Scope.GLOBAL)
     occupancy = Occupancy(
         model,
-        [host.name for host in snapshot.hosts],
+        snapshot.hosts,
         {guest.uuid: guest.host for guest in snapshot.guests},
     )
     worth = POLICIES[policy](snapshot, occupancy)

@@ -13,6 +13,7 @@ from membuddies_nova.model.occupancy import Occupancy
 from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
 from membuddies_nova.plan import Goal, HostUse, Move, Plan, Unplaced, Verdict
+from membuddies_nova.planner import cost
 from membuddies_nova.planner.limits import Limits
 from membuddies_nova.planner.rules import RuleBook
 from membuddies_nova.planner.situation import Situation
@@ -58,7 +59,7 @@ class Draft:
             limits,
             Occupancy(
                 model,
-                [host.name for host in snapshot.hosts],
+                snapshot.hosts,
                 {guest.uuid: guest.host for guest in snapshot.guests},
             ),
         )
@@ -89,6 +90,14 @@ class Draft:
         copy._moved = set(self._moved)
         copy.situation = self.situation.fork()
         return copy
+
+    def copy_mb(self, guest: Guest) -> float:
+        """What a migration of the guest copies."""
+        return cost.copy_mb(guest, self._resident_mb(guest), self.limits)
+
+    def least_gain_mb(self, guest: Guest) -> float:
+        """What a move of the guest must save to be worth it."""
+        return cost.least_gain_mb(guest, self._resident_mb(guest), self.limits)
 
     def is_fixed(self, guest: Guest) -> bool:
         """Whether the guest stays whatever the destination."""
@@ -135,9 +144,7 @@ class Draft:
                 destination=host.name,
                 gain_mb=gain.mb,
                 error_mb=gain.error_mb,
-                copy_mb=0.0
-                if first
-                else self.model.resident_pages(guest.uuid) / PAGES_PER_MB,
+                copy_mb=0.0 if first else self.copy_mb(guest),
                 reason=reason or self._reason(guest, source, host),
                 checks=self.rules.without_guest_rules if first else self.rules.names,
             )
@@ -146,11 +153,14 @@ class Draft:
         found.move(guest, host)
         return None
 
-    def try_best(self, guest: Guest, hosts: Sequence[Host]) -> Stop | None:
+    def try_best(
+        self, guest: Guest, hosts: Sequence[Host], reason: str = ""
+    ) -> Stop | None:
         """Move a guest where it shares most of the hosts that may take it.
 
         Ties go to the first host.
 
+        :param reason: of the move, if it is not what it shares
         :returns: None, or what stops it at the host where it would share most
         """
         ranked = sorted(
@@ -159,7 +169,7 @@ class Draft:
         )
         first: Stop | None = None
         for host in ranked:
-            stop = self.try_move(guest, host)
+            stop = self.try_move(guest, host, reason)
             if stop is None:
                 return None
             first = first or stop
@@ -210,6 +220,9 @@ class Draft:
             if sentence := rule.stops(guest, host, situation):
                 return Stop(rule.name, sentence)
         return None
+
+    def _resident_mb(self, guest: Guest) -> float:
+        return self.model.resident_pages(guest.uuid) / PAGES_PER_MB
 
     def _reason(self, guest: Guest, source: str | None, host: Host) -> str:
         there = self.occupancy.shared_pages(guest.uuid, host.name) / PAGES_PER_MB

@@ -17,12 +17,12 @@ import numpy.typing as npt
 
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.model.index import Floats
+from membuddies_nova.model.occupancy import Occupancy
 from membuddies_nova.model.sharing import PAGES_PER_MB
 from membuddies_nova.planner.draft import Draft, Stop
 from membuddies_nova.planner.rules.rule import Rule
 
 NOWHERE = -1
-_LEAST_COST_PAGES = 1e-3
 _AFTER_ALL_WAVES = 2**31
 _OF_WAVES = frozenset({"moves-per-host"})
 _ROUNDING_PAGES = 1e-6
@@ -39,7 +39,7 @@ class Layout:
     :ivar net: guests x hosts: what the value gains when a guest moves there
         alone, in pages; minus infinity where it may not or is already
     :ivar value: pages saved since the start, less the cost of the moves
-    :ivar cost: pages that each moved guest must save to be worth its move
+    :ivar cost: for each guest the pages that its move must save to be worth it
     :ivar displaced: how many guests are not at home
     """
 
@@ -63,11 +63,16 @@ class Layout:
             ],
             np.bool_,
         )
-        self.cost = max(draft.limits.min_gain_mb * PAGES_PER_MB, _LEAST_COST_PAGES)
+        self.cost = np.array(
+            [draft.least_gain_mb(guest) * PAGES_PER_MB for guest in self.guests]
+        )
         self.value = 0.0
         self.displaced = 0
         self._strangers = np.zeros(len(self.hosts), np.int64)
         self._forbidden: dict[tuple[int, int], Stop | None] = {}
+        self._situation_rules = [
+            rule for rule in draft.rules.situation if rule.name not in _OF_WAVES
+        ]
         self._groups = self._group_rows()
         self._shared: Floats = np.zeros((len(self.guests), len(self.hosts)))
         self.net: Floats = np.full_like(self._shared, -np.inf)
@@ -102,31 +107,25 @@ class Layout:
         self._rank(np.array([row]))
 
     def stop(self, row: int, column: int) -> Stop | None:
-        """What stops a guest from being moved, None if nothing does."""
-        guest, host = self.guests[row], self.hosts[column]
-        if column == self.home[row]:
-            if not self._strangers[column]:
-                return None
-        else:
-            key = (row, column)
-            if key not in self._forbidden:
-                self._forbidden[key] = self._first_stop(
-                    self._draft.rules.pair, guest, host
-                )
-            if (stop := self._forbidden[key]) is not None:
-                return stop
-        rules = [
-            rule for rule in self._draft.rules.situation if rule.name not in _OF_WAVES
-        ]
-        return self._first_stop(rules, guest, host)
+        """What stops a guest from being on a host in the end, None if nothing does.
 
-    def allows_again(self, row: int) -> bool:
-        """Whether no rule objects to where a guest has been put."""
-        column = int(self.at[row])
-        self.lift(row)
-        allowed = self.stop(row, column) is None
-        self.put(row, column)
-        return allowed
+        A guest that stays at home needs no leave, unless others came there.
+        """
+        if column != self.home[row]:
+            return self.arrival_stop(row, column)
+        if not self._strangers[column]:
+            return None
+        return self._first_stop(self._situation_rules, row, column)
+
+    def arrival_stop(self, row: int, column: int) -> Stop | None:
+        """What stops a guest from coming to a host, be it back home."""
+        return self._pair_stop(row, column) or self._first_stop(
+            self._situation_rules, row, column
+        )
+
+    def never_allows(self, row: int, column: int) -> bool:
+        """Whether a guest may not be moved to a host, whatever else is moved."""
+        return self._pair_stop(row, column) is not None
 
     def gains_of(self, rows: Rows) -> Floats:
         """``net`` of some guests, with the moves that were struck out."""
@@ -153,7 +152,7 @@ class Layout:
         guest, column = self.guests[row], int(self.at[row])
         self.value -= self._occupancy.shared_pages(guest.uuid, self.hosts[column].name)
         if column != self.home[row]:
-            self.value += self.cost
+            self.value += self.cost[row]
             self.displaced -= 1
             self._strangers[column] -= 1
             self._situation.lift(guest, self.hosts[column])
@@ -166,7 +165,7 @@ class Layout:
         guest, host = self.guests[row], self.hosts[column]
         self.value += self._occupancy.shared_pages(guest.uuid, host.name)
         if column != self.home[row]:
-            self.value -= self.cost
+            self.value -= self.cost[row]
             self.displaced += 1
             self._strangers[column] += 1
             self._situation.put(guest, host)
@@ -188,12 +187,27 @@ class Layout:
             if at[row] != NOWHERE:
                 self.put(int(row), int(at[row]))
 
+    def targets_of(self, occupancy: Occupancy) -> dict[int, int]:
+        """The columns of the guests that are not at home in an occupancy."""
+        found = {}
+        for row in np.flatnonzero(self.free):
+            host = occupancy.host_of(self.guests[row].uuid)
+            if host is not None and self._columns[host] != self.home[row]:
+                found[int(row)] = self._columns[host]
+        return found
+
     def take(self, targets: Mapping[int, int]) -> None:
         """Put the guests that have targets there, and all others home."""
         at = self.home.copy()
         for row, column in targets.items():
             at[row] = column
         self.restore(at)
+
+    def saved_pages(self, rows: Iterable[int], column: int) -> float:
+        """Pages that guests would save together on a host."""
+        guests = [self.guests[row].uuid for row in rows]
+        saved = self._occupancy.model.saved_pages(guests).pages
+        return saved * self.hosts[column].merged_fraction
 
     def rows_on(self, column: int) -> Rows:
         """The guests on a host."""
@@ -231,9 +245,11 @@ class Layout:
     def _differences(self, rows: Rows, columns: Rows) -> Floats:
         """What the value gains by single moves; guests x hosts."""
         at, home = self.at[rows], self.home[rows]
-        here = self._shared[rows, at] - self.cost * (at != home)
+        cost = self.cost[rows]
+        here = self._shared[rows, at] - cost * (at != home)
         there: Floats = self._shared[np.ix_(rows, columns)]
-        there -= self.cost * (columns[np.newaxis] != home[:, np.newaxis])
+        away = columns[np.newaxis] != home[:, np.newaxis]
+        there -= cost[:, np.newaxis] * away
         there -= here[:, np.newaxis]
         there[columns[np.newaxis] == at[:, np.newaxis]] = -np.inf
         return there
@@ -258,9 +274,14 @@ class Layout:
                 groups.setdefault(guest.group.name, []).append(row)
         return groups
 
-    def _first_stop(
-        self, rules: Iterable[Rule], guest: Guest, host: Host
-    ) -> Stop | None:
+    def _pair_stop(self, row: int, column: int) -> Stop | None:
+        key = (row, column)
+        if key not in self._forbidden:
+            self._forbidden[key] = self._first_stop(self._draft.rules.pair, row, column)
+        return self._forbidden[key]
+
+    def _first_stop(self, rules: Iterable[Rule], row: int, column: int) -> Stop | None:
+        guest, host = self.guests[row], self.hosts[column]
         for rule in rules:
             if sentence := rule.stops(guest, host, self._situation):
                 return Stop(rule.name, sentence)

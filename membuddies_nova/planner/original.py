@@ -33,7 +33,7 @@ def original_plan(snapshot: ClusterSnapshot, model: SharingModel) -> Plan:
     placed = _assignment(snapshot, model.shared_matrix())
     occupancy = Occupancy(
         model,
-        [host.name for host in snapshot.hosts],
+        snapshot.hosts,
         {guest.uuid: guest.host for guest in snapshot.guests},
     )
     before = uses(snapshot, occupancy)
@@ -63,7 +63,7 @@ def original_plan(snapshot: ClusterSnapshot, model: SharingModel) -> Plan:
         snapshot,
         Occupancy(
             model,
-            [host.name for host in snapshot.hosts],
+            snapshot.hosts,
             {guest.uuid: placed.get(guest.uuid) for guest in snapshot.guests},
         ),
     )

@@ -9,7 +9,7 @@ from membuddies_nova.model.occupancy import Occupancy
 from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
 from membuddies_nova.plan import Goal, Plan
-from membuddies_nova.planner import consolidate, placement, share
+from membuddies_nova.planner import consolidate, placement, relieve, share
 from membuddies_nova.planner.draft import Draft, uses
 from membuddies_nova.planner.limits import Limits
 from membuddies_nova.planner.original import original_plan
@@ -47,10 +47,6 @@ def plan(
         raise exceptions.InputError(
             f"strategy {strategy!r} is not known; use one of {', '.join(STRATEGIES)}"
         )
-    if goal is Goal.RELIEVE:
-        raise exceptions.InputError(
-            "goal 'relieve' is not available yet; use share or consolidate"
-        )
     if strategy == "original":
         if goal is not Goal.SHARE:
             raise exceptions.InputError("strategy 'original' knows only the goal share")
@@ -68,9 +64,11 @@ def plan(
     placement.place(draft)
     if goal is Goal.CONSOLIDATE:
         draft, reason = consolidate.empty_hosts(draft)
+    elif goal is Goal.RELIEVE:
+        draft, reason = relieve.relieve(draft)
     else:
         draft, reason = share.improve(draft, budget, seed)
-    return draft.plan(strategy, goal, _why(draft, reason))
+    return draft.plan(strategy, goal, _why(draft, goal, reason))
 
 
 def rescoped(snapshot: ClusterSnapshot, planned: Plan, scope: Scope) -> Plan:
@@ -84,7 +82,7 @@ def rescoped(snapshot: ClusterSnapshot, planned: Plan, scope: Scope) -> Plan:
     model = SharingModel(snapshot, scope, across_keys=True)
     occupancy = Occupancy(
         model,
-        [host.name for host in snapshot.hosts],
+        snapshot.hosts,
         {guest.uuid: guest.host for guest in snapshot.guests},
     )
     before = uses(snapshot, occupancy)
@@ -103,10 +101,10 @@ def rescoped(snapshot: ClusterSnapshot, planned: Plan, scope: Scope) -> Plan:
     )
 
 
-def _why(draft: Draft, reason: str) -> str:
+def _why(draft: Draft, goal: Goal, reason: str) -> str:
     """The verdict's reason, and facts that an operator should not overlook."""
     sentences = []
-    if draft.moves:
+    if draft.moves and goal is not Goal.RELIEVE:
         count = len(draft.moves)
         gain_mb = sum(move.gain_mb for move in draft.moves)
         sentences.append(

@@ -16,7 +16,10 @@ from membuddies_nova.planner.layout import NOWHERE, Layout
 
 
 def relabel(layout: Layout) -> None:
-    """Rename hosts of one kind where that saves moves and no rule forbids it."""
+    """Rename hosts of one kind where that saves moves.
+
+    Whether moves in some order lead there is not asked.
+    """
     kinds: dict[Host, list[int]] = {}
     for column, host in enumerate(layout.hosts):
         kinds.setdefault(_kind(host), []).append(column)
@@ -28,12 +31,13 @@ def relabel(layout: Layout) -> None:
     after = np.where(layout.at == NOWHERE, NOWHERE, renamed[layout.at])
     if (after == before).all():
         return
+    if any(
+        layout.never_allows(int(row), int(after[row]))
+        for row in np.flatnonzero((after != before) & (after != layout.home))
+    ):
+        return
     layout.restore(after)
-    moved = np.flatnonzero((layout.at != layout.home) & layout.free)
-    allowed = all(
-        layout.allows_again(int(row)) for row in moved if after[row] != before[row]
-    )
-    if not allowed or layout.displaced >= displaced:
+    if layout.displaced >= displaced:
         layout.restore(before)
     layout.refresh()
 

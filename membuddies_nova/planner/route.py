@@ -14,24 +14,29 @@ from membuddies_nova.planner.draft import Draft
 _PARKINGS_TRIED = 200
 
 
-def follow(draft: Draft, targets: Mapping[str, Host]) -> tuple[Draft, list[Guest]]:
+def follow(
+    draft: Draft, targets: Mapping[str, Host], reason: str = ""
+) -> tuple[Draft, list[Guest]]:
     """Move guests to their places.
 
     :param targets: by uuid, in the order in which they are tried
+    :param reason: of the moves, if it is not what the guests share
     :returns: the draft with the moves, and the guests that did not get there
     """
     guests = draft.snapshot.guests_by_uuid
     waiting = [guests[uuid] for uuid in targets]
-    _go(draft, waiting, targets)
+    _go(draft, waiting, targets, reason)
     while waiting:
-        attempt = _with_one_parked(draft, waiting, targets)
+        attempt = _with_one_parked(draft, waiting, targets, reason)
         if attempt is None:
             break
         draft, waiting = attempt
     return draft, waiting
 
 
-def _go(draft: Draft, waiting: list[Guest], targets: Mapping[str, Host]) -> int:
+def _go(
+    draft: Draft, waiting: list[Guest], targets: Mapping[str, Host], reason: str
+) -> int:
     """Move whoever can go, until nobody can.
 
     :param waiting: those that went are removed
@@ -44,14 +49,17 @@ def _go(draft: Draft, waiting: list[Guest], targets: Mapping[str, Host]) -> int:
         for guest in [*waiting]:
             if draft.moves_left == 0:
                 return count - len(waiting)
-            if draft.try_move(guest, targets[guest.uuid]) is None:
+            if draft.try_move(guest, targets[guest.uuid], reason) is None:
                 waiting.remove(guest)
                 progress = True
     return count - len(waiting)
 
 
 def _with_one_parked(
-    draft: Draft, waiting: Sequence[Guest], targets: Mapping[str, Host]
+    draft: Draft,
+    waiting: Sequence[Guest],
+    targets: Mapping[str, Host],
+    reason: str,
 ) -> tuple[Draft, list[Guest]] | None:
     """Let one guest wait elsewhere so that another can go to its place.
 
@@ -76,6 +84,6 @@ def _with_one_parked(
             attempt, left = draft.fork(), [*waiting]
             if attempt.try_park(guest, host, targets[guest.uuid]) is not None:
                 continue
-            if _go(attempt, left, targets) and guest not in left:
+            if _go(attempt, left, targets, reason) and guest not in left:
                 return attempt, left
     return None

@@ -126,7 +126,7 @@ class Search:
             if complete:
                 layout.refresh()
                 self.climb()
-            if complete and self._is_surely_better(best, best_value):
+            if complete and self.is_surely_better(best, best_value):
                 best, best_value = layout.at.copy(), layout.value
             elif not complete or layout.value < min(
                 value, best_value - _STRAYING * abs(best_value)
@@ -214,7 +214,7 @@ class Search:
         """The host where a guest that is nowhere adds most to the value."""
         layout = self._layout
         worth = layout.shared(row)
-        worth[layout.home[row]] += layout.cost
+        worth[layout.home[row]] += layout.cost[row]
         if besides != NOWHERE:
             worth[besides] = -np.inf
         for column in np.argsort(-worth, kind="stable")[:_EVICTIONS_TRIED]:
@@ -253,7 +253,7 @@ class Search:
     def _variance(self, row: int, column: int) -> float:
         return self._layout.error(row, column) ** 2
 
-    def _is_surely_better(self, at: Rows, value: float) -> bool:
+    def is_surely_better(self, at: Rows, value: float) -> bool:
         """Whether the layout is of a higher value than one from before."""
         gain = self._layout.value - value
         if gain <= _ROUNDING_PAGES:

@@ -8,11 +8,15 @@ anew.
 """
 
 from membuddies_nova.cluster import Guest, Host
+from membuddies_nova.model.sharing import PAGES_PER_MB
 from membuddies_nova.planner.draft import Draft, Stop
 from membuddies_nova.planner.layout import Layout
 from membuddies_nova.planner.relabel import relabel
 from membuddies_nova.planner.route import follow
 from membuddies_nova.planner.search import Budget, Search
+from membuddies_nova.planner.walk import Walk
+
+_ROUNDING_MB = 1e-7
 
 
 def improve(draft: Draft, budget: Budget, seed: int = 0) -> tuple[Draft, str]:
@@ -32,38 +36,42 @@ def improve(draft: Draft, budget: Budget, seed: int = 0) -> tuple[Draft, str]:
     certain, certain_value = layout.at.copy(), layout.value
     search.climb()
     search.rounds()
+    found, found_value = layout.at.copy(), layout.value
     relabel(layout)
     search.climb()
-    planned, value = _reached(draft, layout, search)
-    if value < certain_value:
-        layout.restore(certain)
-        layout.refresh()
-        planned, value = _reached(draft, layout, search)
+    sought_mb = max(layout.value, found_value) / PAGES_PER_MB
+    planned = _reached(draft, layout, search)
+    for other, value in ((found, found_value), (certain, certain_value)):
+        if _worth_mb(planned) < value / PAGES_PER_MB - _ROUNDING_MB:
+            layout.restore(other)
+            layout.refresh()
+            planned = _better(planned, _reached(draft, layout, search))
+    if _worth_mb(planned) < sought_mb - _ROUNDING_MB or search.obstacle() is not None:
+        planned = _better(planned, _walked(draft, layout, search, budget))
+    layout.take(layout.targets_of(planned.occupancy))
+    layout.refresh()
     return planned, _why_no_more(planned, budget, search)
 
 
 def uncertain(draft: Draft, guest: Guest, host: Host) -> Stop | None:
     """Noise never moves a guest: gains count with their lower bound."""
     gain = draft.occupancy.net_gain(guest.uuid, host.name)
-    limits = draft.limits
-    if gain.mb - limits.confidence * gain.error_mb > limits.min_gain_mb:
+    least_mb = draft.least_gain_mb(guest)
+    if gain.mb - draft.limits.confidence * gain.error_mb > least_mb:
         return None
     return Stop(
         "net-benefit",
         f"its gain of {gain.mb:.1f} MB has a standard error of {gain.error_mb:.1f} "
-        f"MB and may be under {limits.min_gain_mb:g} MB",
+        f"MB and may be under the {least_mb:.1f} MB that its move costs",
     )
 
 
-def _reached(draft: Draft, layout: Layout, search: Search) -> tuple[Draft, float]:
-    """The moves that lead to a layout, or to the nearest that is found.
-
-    :returns: the draft with the moves, and the value of the layout they reach
-    """
+def _reached(draft: Draft, layout: Layout, search: Search) -> Draft:
+    """The moves that lead to a layout, or to the nearest that is found."""
     while True:
         planned, left = follow(draft.fork(), _targets(layout))
         if not left:
-            return planned, layout.value
+            return planned
         stuck = {guest.uuid for guest in left}
         layout.take(
             {
@@ -74,6 +82,42 @@ def _reached(draft: Draft, layout: Layout, search: Search) -> tuple[Draft, float
         )
         layout.refresh()
         search.send_home()
+
+
+def _walked(draft: Draft, layout: Layout, search: Search, budget: Budget) -> Draft:
+    """The moves to the best layout that single steps are found to reach."""
+    steps = Walk(layout, budget).best()
+    layout.take(dict(steps))
+    if not search.is_surely_better(layout.home, 0.0):
+        return draft
+    planned, left = follow(draft.fork(), _targets(layout))
+    if not left:
+        return planned
+    planned, last = draft.fork(), dict(steps)
+    for row, column in steps:
+        guest, host = layout.guests[row], layout.hosts[column]
+        if column == last[row]:
+            stop = planned.try_move(guest, host)
+        else:
+            stop = planned.try_park(guest, host, layout.hosts[last[row]])
+        if stop is not None:
+            return draft
+    return planned
+
+
+def _worth_mb(draft: Draft) -> float:
+    """What the moves of guests that had a host save, less what they cost."""
+    guests = draft.snapshot.guests_by_uuid
+    return sum(
+        move.gain_mb - draft.least_gain_mb(guests[move.guest]) - _ROUNDING_MB
+        for move in draft.moves
+        if move.source is not None
+    )
+
+
+def _better(first: Draft, second: Draft) -> Draft:
+    better = _worth_mb(second) > _worth_mb(first) + _ROUNDING_MB
+    return second if better else first
 
 
 def _targets(layout: Layout) -> dict[str, Host]:

@@ -55,6 +55,7 @@ class Situation:
         self._guest_waves: dict[str, int] = {}
         self._arrived_mb: dict[str, int] = {}
         self._groups = _members(snapshot)
+        self._also_on = _also_on(snapshot)
 
     def in_wave(self, wave: int) -> Self:
         """The same cluster, to judge and make moves in another wave.
@@ -121,6 +122,10 @@ class Situation:
             return None
         return self.snapshot.hosts_by_name[guest.host]
 
+    def resident_mb(self, guest: Guest) -> float:
+        """Memory of the guest that is present."""
+        return self.occupancy.model.resident_pages(guest.uuid) / PAGES_PER_MB
+
     def moves_of(self, host: str) -> int:
         """Moves of this wave that the host is part of."""
         part = self._part_of(host)
@@ -129,7 +134,8 @@ class Situation:
     def present_on(self, host: Host) -> list[Guest]:
         """Guests that count on a host during the wave.
 
-        Those there at its start, and those that arrive in it.
+        Those there at its start, those that arrive in it, and those that Placement
+        counts there besides their own host.
         """
         guests = self.snapshot.guests_by_uuid
         return [
@@ -137,14 +143,26 @@ class Situation:
             for uuid in (
                 *self.occupancy.guests_on(host.name),
                 *self._part_of(host.name).departures,
+                *self._also_on.get(host.name, ()),
             )
+        ]
+
+    def staying_on(self, host: str) -> list[Guest]:
+        """Guests that are on a host whatever becomes of the wave's moves."""
+        guests, part = self.snapshot.guests_by_uuid, self._part_of(host)
+        return [
+            guests[uuid]
+            for uuid in self.occupancy.guests_on(host)
+            if uuid not in part.arrivals and guests[uuid].other_host is None
         ]
 
     def needed_mb(self, host: Host, arrival: Guest) -> float:
         """Memory that a host needs until the wave's arrivals have merged."""
         guests = self.snapshot.guests_by_uuid
         part = self._part_of(host.name)
-        arriving = [guests[uuid] for uuid in part.arrivals]
+        arriving = [
+            guests[uuid] for uuid in (*part.arrivals, *self._also_on.get(host.name, ()))
+        ]
         return part.start_pages / PAGES_PER_MB + sum(
             _whole_mb(guest, host) for guest in (*arriving, arrival)
         )
@@ -156,7 +174,7 @@ class Situation:
     def group_hosts(self, guest: Guest) -> list[set[str]]:
         """For each other placed member of the guest's server group its hosts.
 
-        One, or in the middle of its move two.
+        One, or in the middle of a move two.
         """
         if guest.group is None:
             return []
@@ -170,7 +188,8 @@ class Situation:
                 for source, part in self._host_waves.items()
                 if part.number == self.wave and uuid in part.departures
             }
-            hosts.append({host, *leaving})
+            other_host = self.snapshot.guests_by_uuid[uuid].other_host
+            hosts.append({host, *leaving, *([other_host] if other_host else ())})
         return hosts
 
     def _part_of(self, host: str) -> _HostWave:
@@ -183,6 +202,14 @@ class Situation:
     def _enter(self, host: str) -> _HostWave:
         part = self._host_waves[host] = self._part_of(host)
         return part
+
+
+def _also_on(snapshot: ClusterSnapshot) -> Mapping[str, list[str]]:
+    also: dict[str, list[str]] = {}
+    for guest in snapshot.guests:
+        if guest.other_host not in (None, guest.host):
+            also.setdefault(str(guest.other_host), []).append(guest.uuid)
+    return also
 
 
 def _whole_mb(guest: Guest, host: Host) -> int:

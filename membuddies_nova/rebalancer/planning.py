@@ -175,7 +175,7 @@ def _stop(
         wishes.limits,
         Occupancy(
             model,
-            [other.name for other in current.hosts],
+            current.hosts,
             {other.uuid: other.host for other in current.guests},
         ),
     )

@@ -10,6 +10,10 @@ weighs: a move that passes them all is allowed, not recommended.
 import dataclasses
 from typing import Self
 
+from membuddies_nova.planner.rules.aggregate import (
+    AggregateExtraSpecs,
+    AggregateTenants,
+)
 from membuddies_nova.planner.rules.capacity import (
     AvailableMemory,
     Headroom,
@@ -18,17 +22,35 @@ from membuddies_nova.planner.rules.capacity import (
     PlacementMemory,
     PlacementVcpu,
 )
+from membuddies_nova.planner.rules.device import (
+    EncryptedMemory,
+    HugePages,
+    PciDevices,
+    PinnedCpus,
+    PinnedMemory,
+)
 from membuddies_nova.planner.rules.guest import (
     Busy,
-    Cooldown,
     Locked,
     Migrating,
     NotActive,
     OptedOut,
     SourceDown,
 )
+from membuddies_nova.planner.rules.hint import (
+    DifferentHost,
+    SameHost,
+    UnknownHint,
+)
+from membuddies_nova.planner.rules.history import (
+    ChangesTooFast,
+    Cooldown,
+    Cycle,
+    LastMoveRefused,
+)
 from membuddies_nova.planner.rules.pair import (
     Cell,
+    Cpu,
     HostDisabled,
     HostDown,
     Hypervisor,
@@ -43,6 +65,7 @@ from membuddies_nova.planner.rules.server_group import (
     SoftAffinity,
     SoftAntiAffinity,
 )
+from membuddies_nova.planner.rules.trust_scope import TrustScopes
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +110,14 @@ RULES = RuleBook(
         Busy(),
         Migrating(),
         Cooldown(),
+        LastMoveRefused(),
+        ChangesTooFast(),
+        PinnedCpus(),
+        PinnedMemory(),
+        HugePages(),
+        PciDevices(),
+        EncryptedMemory(),
+        UnknownHint(),
         SourceDown(),
     ),
     pair=(
@@ -96,7 +127,11 @@ RULES = RuleBook(
         Isolation(),
         Cell(),
         PinnedZone(),
+        AggregateExtraSpecs(),
+        AggregateTenants(),
         Hypervisor(),
+        Cpu(),
+        Cycle(),
     ),
     situation=(
         MovesPerHost(),
@@ -107,6 +142,9 @@ RULES = RuleBook(
         AntiAffinity(),
         SoftAffinity(),
         SoftAntiAffinity(),
+        DifferentHost(),
+        SameHost(),
+        TrustScopes(),
         AvailableMemory(),
         Headroom(),
     ),

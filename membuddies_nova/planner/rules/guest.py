@@ -54,21 +54,6 @@ class Migrating(Rule):
         return "it is migrating already" if guest.migrating else None
 
 
-class Cooldown(Rule):
-    """A guest that was just moved stays for a while."""
-
-    name = "cooldown"
-
-    def stops(self, guest: Guest, host: Host, situation: Situation) -> str | None:
-        limit = situation.limits.cooldown_seconds
-        if guest.last_moved_seconds is None or guest.last_moved_seconds >= limit:
-            return None
-        return (
-            f"it was moved {guest.last_moved_seconds:.0f} s ago and stays for "
-            f"{limit:.0f} s"
-        )
-
-
 class SourceDown(Rule):
     """Nothing can migrate off a host whose compute service is down."""
 

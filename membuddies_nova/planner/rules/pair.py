@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules of a guest and a destination, whatever else moves."""
 
-from membuddies_nova.cluster import Guest, Host
+from membuddies_nova.cluster import Guest, Host, KsmState
 from membuddies_nova.planner.rules.rule import Rule
 from membuddies_nova.planner.situation import Situation
 
@@ -21,14 +21,17 @@ class HostDown(Rule):
 
 
 class Ksm(Rule):
-    """A host that does not merge saves nothing."""
+    """Of a host without news of its KSM nobody knows how full it will be.
+
+    One where KSM is off may take guests: they count there as they are.
+    """
 
     name = "ksm"
 
     def stops(self, guest: Guest, host: Host, situation: Situation) -> str | None:
-        if host.ksm.promises_merging:
+        if host.ksm is not KsmState.UNKNOWN:
             return None
-        return f"KSM is {host.ksm.value} on {host.name}"
+        return f"what KSM does on {host.name} is not known"
 
 
 class Isolation(Rule):
@@ -87,3 +90,18 @@ class Hypervisor(Rule):
         ):
             return f"the hypervisor of {host.name} is older than its host's"
         return None
+
+
+class Cpu(Rule):
+    """A running guest may use any feature of the processors that it runs on."""
+
+    name = "cpu"
+
+    def stops(self, guest: Guest, host: Host, situation: Situation) -> str | None:
+        source = situation.source_of(guest)
+        if source is None or None in (source.cpu_traits, host.cpu_traits):
+            return None
+        missing = set(source.cpu_traits or ()) - set(host.cpu_traits or ())
+        if not missing:
+            return None
+        return f"the processors of {host.name} lack {min(missing)} of its host's"

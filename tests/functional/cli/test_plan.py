@@ -184,7 +184,7 @@ def test_a_cluster_of_nothing_stays(tmp_path):
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--goal", "relieve"),
+        ("--goal", "relieve", "--strategy", "original"),
         ("--goal", "consolidate", "--strategy", "original"),
         ("--explain", "--strategy", "original"),
     ],

@@ -4,11 +4,13 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from membuddies_nova.cluster import Host, KsmState
 from membuddies_nova.model.occupancy import Occupancy
 from membuddies_nova.model.sharing import SharingModel
 from tests.unit.model.clusters import snapshot_of_pages
 
 HOSTS = ("m0", "m1", "m2")
+ON = [Host(name=name, memory_mb=1) for name in HOSTS]
 PAGE_SETS = st.dictionaries(
     st.sampled_from("abcdef"),
     st.frozensets(st.integers(0, 40), max_size=30),
@@ -22,7 +24,7 @@ def test_after_any_moves_gains_and_pages_are_those_of_the_sets(pages, data):
     positions = {
         guest: data.draw(st.sampled_from((None, *HOSTS))) for guest in sorted(pages)
     }
-    occupancy = Occupancy(model, HOSTS, positions)
+    occupancy = Occupancy(model, ON, positions)
     moves = data.draw(
         st.lists(st.tuples(st.sampled_from(sorted(pages)), st.sampled_from(HOSTS)))
     )
@@ -59,7 +61,7 @@ def test_what_a_guest_shares_at_both_hosts_adds_no_error():
     pages = {"a": common, "b": common, "c": [*common, *range(9000, 9640)]}
     pages["a"] = [*common, *range(9000, 9640)]
     model = SharingModel(snapshot_of_pages(pages, shift=3))
-    occupancy = Occupancy(model, HOSTS, {"a": "m0", "b": "m0", "c": "m1"})
+    occupancy = Occupancy(model, ON, {"a": "m0", "b": "m0", "c": "m1"})
     net = occupancy.net_gain("a", "m1")
     assert net.pages == model.gain("a", "c").pages - model.gain("a", "b").pages
     assert 0 < net.standard_error < model.gain("a", "c").standard_error / 2
@@ -67,10 +69,31 @@ def test_what_a_guest_shares_at_both_hosts_adds_no_error():
 
 def test_a_copy_goes_its_own_way():
     model = SharingModel(snapshot_of_pages({"a": range(9), "b": range(9)}))
-    occupancy = Occupancy(model, HOSTS, {"a": "m0", "b": "m1"})
+    occupancy = Occupancy(model, ON, {"a": "m0", "b": "m1"})
     copy = occupancy.copy()
     copy.move("a", "m1")
     assert (copy.pages("m0"), copy.pages("m1")) == (0, 9)
     assert (occupancy.pages("m0"), occupancy.pages("m1")) == (9, 9)
     assert occupancy.host_of("a") == "m0"
     assert occupancy.guests_on("m1") == ("b",)
+
+
+def test_a_host_counts_sharing_as_far_as_its_ksm_merges_it():
+    pages = {"a": range(100), "b": range(100), "c": range(100)}
+    model = SharingModel(snapshot_of_pages(pages))
+    hosts = [
+        Host(name="whole", memory_mb=1),
+        Host(name="nodes", memory_mb=1, numa_nodes=2),
+        Host(name="off", memory_mb=1, ksm=KsmState.OFF),
+    ]
+    places = {"a": "whole", "b": "nodes", "c": "off"}
+    occupancy = Occupancy(model, hosts, places)
+    assert occupancy.net_gain("a", "nodes").pages == 50
+    assert occupancy.net_gain("a", "off").pages == 0
+    assert occupancy.gains_at("nodes").tolist() == [50, 0, 50]
+    occupancy.move("a", "nodes")
+    assert occupancy.pages("nodes") == 150
+    assert occupancy.net_gain("a", "whole").pages == -50
+    occupancy.move("b", "off")
+    assert occupancy.pages("off") == 200
+    assert occupancy.pages("nodes") == 100

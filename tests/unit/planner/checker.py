@@ -49,11 +49,45 @@ class _Replay:
             *(self.pages[g] for g, at in self.where.items() if at == host)
         )
 
+    def held(self, host):
+        """Pages after merging, as far as the host's KSM can be counted on."""
+        here = [len(self.pages[g]) for g, at in self.where.items() if at == host]
+        merged = self.fraction(host) * (sum(here) - len(self.union(host)))
+        return sum(here) - merged
+
+    def fraction(self, host):
+        facts = self.hosts[host]
+        return 0 if facts.ksm is KsmState.OFF else 1 / facts.numa_nodes
+
+    def resident_mb(self, guest):
+        sample = self.snapshot.samples.get(guest.uuid)
+        if sample is None:
+            return guest.memory_mb
+        return sample.counters.resident_pages / PAGES_PER_MB
+
+    def copied_mb(self, guest):
+        """Each pass copies what changed in the one before; no more than a hundred."""
+        first = left = self.resident_mb(guest)
+        changed = (guest.change_fraction_per_hour or 0) / 3600 * left
+        total = 0.0
+        while left > 1e-12 and total < 100 * first:
+            total += left
+            left *= changed / self.limits.copy_mb_per_second
+        return min(total, 100 * first)
+
+    def cost_mb(self, guest):
+        hours = min(
+            float("inf") if guest.age_seconds is None else guest.age_seconds / 3600,
+            1 / (guest.change_fraction_per_hour or 1e-300),
+        )
+        price = self.copied_mb(guest) * self.limits.copy_hours
+        return max(self.limits.min_gain_mb, 4e-6) + price / max(hours, 1 / 3600)
+
     def problems(self):
         plan, limits = self.plan, self.limits
-        before = {host: len(self.union(host)) for host in self.hosts}
+        before = {host: self.held(host) for host in self.hosts}
         used = {h for h in self.where.values() if h is not None}
-        if before != {host: use.pages for host, use in plan.before.items()}:
+        if not _same(before, {host: use.pages for host, use in plan.before.items()}):
             yield "before: pages are not those of the unions"
         if limits.max_moves is not None and len(plan.moves) > limits.max_moves:
             yield "max-moves: too many"
@@ -61,7 +95,9 @@ class _Replay:
         if any(guests.count(guest) > 2 for guest in guests):
             yield "twice: a guest is moved more than twice"
         moved = [move for move in plan.moves if move.source is not None]
-        least = limits.min_gain_mb * len({move.guest for move in moved})
+        least = sum(
+            self.cost_mb(self.guests[uuid]) for uuid in {move.guest for move in moved}
+        )
         gain = sum(move.gain_mb for move in moved)
         if plan.goal == "share" and moved and gain <= least:
             yield "net-benefit: the moves save less than they have to"
@@ -69,11 +105,14 @@ class _Replay:
         if waves != sorted(waves) or set(waves) != set(range(1, len(set(waves)) + 1)):
             yield "waves: not numbered in order from 1"
 
+        needy = self.needy(before)
         for _, wave in itertools.groupby(plan.moves, lambda move: move.wave):
             yield from self.wave_problems(list(wave))
+        if plan.goal == "relieve" and moved:
+            yield from self.relief_problems(needy, before)
 
-        after = {host: len(self.union(host)) for host in self.hosts}
-        if after != {host: use.pages for host, use in plan.after.items()}:
+        after = {host: self.held(host) for host in self.hosts}
+        if not _same(after, {host: use.pages for host, use in plan.after.items()}):
             yield "after: pages are not those of the unions"
         for host, use in plan.after.items():
             if set(use.guests) != {g for g, at in self.where.items() if at == host}:
@@ -91,15 +130,53 @@ class _Replay:
         if (plan.verdict is Verdict.MOVE) != bool(plan.moves):
             yield "verdict: does not agree with the moves"
 
+    def needy(self, before):
+        """Hosts that need relief, each with what it may hold for it to have ended."""
+        targets = {}
+        for name, host in self.hosts.items():
+            room = (host.memory_mb - host.reserved_mb) * PAGES_PER_MB
+            pressed = (host.pressure or 0) >= self.limits.pressure
+            if name in self.where.values() and (pressed or before[name] > room):
+                freed = self.limits.relief_fraction * room if pressed else 0
+                targets[name] = min(room, before[name] - freed) if pressed else room
+        return targets
+
+    def relief_problems(self, needy, before):
+        def fill(name, pages):
+            host = self.hosts[name]
+            return pages[name] / max(host.memory_mb - host.reserved_mb, 1)
+
+        after = {name: self.held(name) for name in self.hosts}
+        ended = [name for name in needy if after[name] <= needy[name] + 1e-6]
+        if not ended:
+            yield "relieve: no host's need has ended"
+        fullest = max((fill(name, before) for name in needy), default=0)
+        for name in self.hosts:
+            if after[name] <= before[name] + 1e-6:
+                continue
+            if name in needy:
+                yield f"relieve: {name} is in need itself and holds more"
+            elif fill(name, after) >= fullest:
+                yield f"relieve: the need is only shifted to {name}"
+
     def wave_problems(self, wave):
         """Check a wave whose moves may run and end in any order."""
-        start = {host: len(self.union(host)) / PAGES_PER_MB for host in self.hosts}
+        start = {host: self.held(host) / PAGES_PER_MB for host in self.hosts}
         uses = collections.Counter()
         arriving_mb = collections.Counter()
         # A moving guest counts on both of its hosts.
         present = collections.defaultdict(set)
         for guest, host in self.where.items():
             present[host].add(guest)
+            if self.guests[guest].other_host is not None:
+                present[self.guests[guest].other_host].add(guest)
+        # Who is on a host whatever becomes of the wave.
+        staying = {
+            guest: host
+            for guest, host in self.where.items()
+            if guest not in {move.guest for move in wave}
+            and self.guests[guest].other_host is None
+        }
         for move in wave:
             present[move.destination].add(move.guest)
 
@@ -112,6 +189,7 @@ class _Replay:
                 yield f"destination: {move.guest} is there already"
             yield from self.static_problems(move, guest, host)
             yield from self.group_problems(move, guest, present)
+            yield from self.neighbour_problems(move, guest, present, staying)
             uses.update(
                 name for name in (move.source, move.destination) if name is not None
             )
@@ -124,7 +202,13 @@ class _Replay:
                 yield f"moves-per-host: {name}"
             if not arriving_mb[name]:
                 continue
-            if start[name] + arriving_mb[name] > host.memory_mb - host.reserved_mb:
+            under_way_mb = sum(
+                guest.memory_mb + host.overhead_mb
+                for guest in self.guests.values()
+                if guest.other_host == name != guest.host
+            )
+            needed_mb = start[name] + arriving_mb[name] + under_way_mb
+            if needed_mb > host.memory_mb - host.reserved_mb + 1e-9:
                 yield f"headroom: {name}"
             if host.available_mb is not None and arriving_mb[name] > host.available_mb:
                 yield f"available-memory: {name}"
@@ -144,7 +228,7 @@ class _Replay:
         checks = {
             "host-disabled": not host.enabled,
             "host-down": not host.up,
-            "ksm": host.ksm in (KsmState.OFF, KsmState.UNKNOWN),
+            "ksm": host.ksm is KsmState.UNKNOWN,
             "isolation": host.trust_group is not None
             and host.trust_group != guest.trust_group,
             "cell": guest.cell is not None
@@ -152,6 +236,16 @@ class _Replay:
             and guest.cell != host.cell,
             "pinned-zone": guest.pinned_zone is not None
             and guest.pinned_zone != host.zone,
+            "cycle": guest.left_hosts.get(host.name, 10**9) < self.limits.cycle_seconds,
+            "aggregate-extra-specs": guest.extra_specs.get(
+                "aggregate_instance_extra_specs:disk"
+            )
+            not in (None, *(a.metadata.get("disk") for a in host.aggregates)),
+            "aggregate-tenants": any(
+                guest.project not in a.metadata["filter_tenant_id"].split(",")
+                for a in host.aggregates
+                if "filter_tenant_id" in a.metadata
+            ),
         }
         if move.source is not None:
             source = self.hosts[move.source]
@@ -164,6 +258,20 @@ class _Replay:
                 "migrating": guest.migrating,
                 "cooldown": guest.last_moved_seconds is not None
                 and guest.last_moved_seconds < self.limits.cooldown_seconds,
+                "last-move-refused": guest.refused_seconds is not None
+                and guest.refused_seconds < self.limits.refused_seconds,
+                "changes-too-fast": (guest.change_fraction_per_hour or 0)
+                * self.resident_mb(guest)
+                / 3600
+                > 50,
+                "pinned-cpus": guest.extra_specs.get("hw:cpu_policy") == "dedicated",
+                "pinned-memory": guest.pinned_memory,
+                "huge-pages": "hw:mem_page_size" in guest.extra_specs,
+                "pci-devices": "pci_passthrough:alias" in guest.extra_specs,
+                "encrypted-memory": "hw:mem_encryption" in guest.extra_specs,
+                "scheduler-hint": "query" in guest.hints,
+                "cpu": None not in (source.cpu_traits, host.cpu_traits)
+                and not {*source.cpu_traits} <= {*host.cpu_traits},
                 "source-down": not source.up,
                 "hypervisor": (source.hypervisor_type or "")
                 != (host.hypervisor_type or source.hypervisor_type or "")
@@ -205,13 +313,69 @@ class _Replay:
         if broken:
             yield f"{policy}: {move.guest} to {move.destination}"
 
+    def neighbour_problems(self, move, guest, present, staying):
+        """Hints and trust scopes: beside whom a guest may be."""
+
+        def named(other, hint):
+            return {*self.guests[other].hints.get(hint, "").split(",")} - {""}
+
+        uuid, host = guest.uuid, self.hosts[move.destination]
+        beside = present[move.destination] - {uuid}
+        if any(
+            other in named(uuid, "different_host")
+            or uuid in named(other, "different_host")
+            for other in beside
+        ):
+            yield f"different-host: {uuid} to {move.destination}"
+        wanted = named(uuid, "same_host")
+        alone = wanted and not any(
+            staying.get(other) == move.destination for other in wanted
+        )
+        left = {g for g, at in staying.items() if at == move.source} - {uuid}
+        deserted = any(
+            uuid in named(other, "same_host") and not named(other, "same_host") & left
+            for other in left
+        )
+        if alone or (move.source is not None and deserted):
+            yield f"same-host: {uuid} to {move.destination}"
+        merges = not (host.ksm_free and host.ksm is KsmState.OFF)
+        if (
+            self.limits.scopes_apart
+            and merges
+            and any(
+                (self.guests[other].trust_group or "", self.guests[other].project)
+                != (guest.trust_group or "", guest.project)
+                and not (
+                    guest.trust_group
+                    and self.guests[other].trust_group == guest.trust_group
+                )
+                for other in beside
+            )
+        ):
+            yield f"trust-scopes: {uuid} to {move.destination}"
+
     def gain_problems(self, move):
         guest, items = move.guest, self.pages[move.guest]
         self.where[guest] = None
-        won = len(items & self.union(move.destination))
-        lost = len(items & self.union(move.source)) if move.source is not None else 0
+        won = len(items & self.union(move.destination)) * self.fraction(
+            move.destination
+        )
+        lost = 0
+        if move.source is not None:
+            lost = len(items & self.union(move.source)) * self.fraction(move.source)
         self.where[guest] = move.source
         if abs(move.gain_mb * PAGES_PER_MB - (won - lost)) > 1e-6:
             yield f"gain: {guest} gains {won - lost} pages"
-        if move.source is None and move.copy_mb:
-            yield f"copy: {guest} is placed first, nothing is copied"
+        first = move.source is None
+        if (
+            abs(move.copy_mb - (0 if first else self.copied_mb(self.guests[guest])))
+            > 1e-6
+        ):
+            yield f"copy: {guest} copies otherwise"
+
+
+def _same(pages, told):
+    """Whether both name the same hosts and, but for rounding, the same pages."""
+    return pages.keys() == told.keys() and all(
+        abs(pages[host] - told[host]) < 1e-6 for host in pages
+    )

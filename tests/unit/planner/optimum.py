@@ -22,7 +22,7 @@ class Optimum:
         self.snapshot = snapshot
         self._count = len(snapshot.guests)
         self._sets = np.arange(1 << self._count)
-        self._union = self._unions()
+        self.union_pages = self._unions()
         self._home = [
             sum(
                 1 << row
@@ -38,12 +38,12 @@ class Optimum:
 
     @property
     def before_pages(self) -> int:
-        return int(sum(self._union[home] for home in self._home))
+        return int(sum(self.union_pages[home] for home in self._home))
 
     @functools.cached_property
     def saving_pages(self) -> int:
         """Pages that the best layout saves."""
-        best = self._fill(lambda at, sets: self._union[sets].astype(np.float64))
+        best = self._fill(lambda at, sets: self.union_pages[sets].astype(np.float64))
         return self.before_pages - int(best)
 
     def fewest_moved(self, saving_pages: float) -> int:
@@ -63,7 +63,7 @@ class Optimum:
                 source = table[: self._count + 1 - moved, rest]
                 target = following[moved:, rest | part]
                 following[moved:, rest | part] = np.minimum(
-                    target, source + self._union[part]
+                    target, source + self.union_pages[part]
                 )
             table = following
         enough = np.flatnonzero(table[:, -1] <= limit)
@@ -107,7 +107,7 @@ class Optimum:
             memory[(self._sets >> row) & 1 == 1] += guest.memory_mb
         placement = (host.memory_mb - host.reserved_mb) * host.ram_allocation_ratio
         real = (host.memory_mb - host.reserved_mb) * PAGES_PER_MB
-        return (memory <= placement) & (self._union <= real)
+        return (memory <= placement) & (self.union_pages <= real)
 
 
 def _ones(sets):

@@ -11,7 +11,8 @@ from membuddies_nova.planner import Limits, plan
 from tests.unit.planner.checker import problems
 from tests.unit.planner.optimum import PAGES_PER_MB, Optimum
 from tests.unit.planner.published import published_snapshot
-from tests.unit.planner.random_clusters import random_cluster
+from tests.unit.planner.random_clusters import random_cluster, tight_cluster
+from tests.unit.planner.reachable import Reachable
 
 SEEDS = range(1000, 1012)
 
@@ -73,6 +74,22 @@ def test_plans_save_nearly_the_optimum_with_hardly_a_move_too_many(seed):
     assert optimum.saving_pages * 0.95 <= saved_pages <= optimum.saving_pages + 1e-6
     moved = {move.guest for move in planned.moves}
     assert len(moved) <= optimum.fewest_moved(saved_pages) + 1
+
+
+@pytest.mark.parametrize("seed", [6, 8, 13, 17, 25])
+def test_in_tight_clusters_plans_save_the_most_that_moves_can_reach(seed):
+    snapshot = tight_cluster(seed)
+    reachable = Reachable(snapshot)
+    planned = plan(snapshot)
+    assert problems(snapshot, planned, Limits()) == []
+    saved_pages = planned.saved_mb * PAGES_PER_MB
+    assert saved_pages == pytest.approx(reachable.best_saved_pages)
+    assert len(planned.moves) <= reachable.fewest_moves(saved_pages) + 1
+
+
+def test_an_optimum_that_no_order_of_moves_reaches_is_known_as_such():
+    snapshot = tight_cluster(8)
+    assert Optimum(snapshot).saving_pages > Reachable(snapshot).best_saved_pages > 0
 
 
 @pytest.mark.parametrize("seed", SEEDS)

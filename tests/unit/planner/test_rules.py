@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 
-from membuddies_nova.cluster import Guest, Host, KsmState, ServerGroup
+from membuddies_nova.cluster import Aggregate, Guest, Host, KsmState, ServerGroup
 from membuddies_nova.plan import Verdict
 from membuddies_nova.planner import Limits, plan
 from membuddies_nova.planner.rules import RULES
@@ -20,6 +20,10 @@ PAGES = {
     "kin2": KIN,
 }
 HOSTS = {"a": "m0", "stranger": "m0", "kin1": "m1", "kin2": "m1"}
+
+
+SSD = "aggregate_instance_extra_specs:disk"
+KEPT = Aggregate(name="kept", metadata={"filter_tenant_id": "p8,p9"})
 
 
 def group(policy, *members):
@@ -40,8 +44,24 @@ CASES = [
     ("source-down", {"m0": {"up": False}}),
     ("host-disabled", {"m1": {"enabled": False}}),
     ("host-down", {"m1": {"up": False}}),
-    ("ksm", {"m1": {"ksm": KsmState.OFF}}),
     ("ksm", {"m1": {"ksm": KsmState.UNKNOWN}}),
+    ("last-move-refused", {"a": {"refused_seconds": 60.0}}),
+    ("changes-too-fast", {"a": {"change_fraction_per_hour": 1e6}}),
+    ("pinned-cpus", {"a": {"extra_specs": {"hw:cpu_policy": "dedicated"}}}),
+    ("pinned-memory", {"a": {"pinned_memory": True}}),
+    ("huge-pages", {"a": {"extra_specs": {"hw:mem_page_size": "large"}}}),
+    ("pci-devices", {"a": {"extra_specs": {"pci_passthrough:alias": "gpu:1"}}}),
+    ("encrypted-memory", {"a": {"extra_specs": {"hw:mem_encryption": "True"}}}),
+    ("scheduler-hint", {"a": {"hints": {"query": "[]"}}}),
+    ("different-host", {"a": {"hints": {"different_host": "kin1,x"}}}),
+    ("different-host", {"kin1": {"hints": {"different_host": "a"}}}),
+    ("same-host", {"a": {"hints": {"same_host": "stranger"}}}),
+    ("same-host", {"stranger": {"hints": {"same_host": "a"}}}),
+    ("trust-scopes", {"kin1": {"project": "p9", "trust_group": "t"}}),
+    ("aggregate-extra-specs", {"a": {"extra_specs": {SSD: "ssd"}}}),
+    ("aggregate-tenants", {"m1": {"aggregates": (KEPT,)}}),
+    ("cpu", {"m0": {"cpu_traits": ("A", "B")}, "m1": {"cpu_traits": ("A",)}}),
+    ("cycle", {"a": {"left_hosts": {"m1": 3600.0}}}),
     ("isolation", {"m1": {"trust_group": "t"}}),
     ("cell", {"a": {"cell": "c1"}, "m1": {"cell": "c2"}}),
     ("pinned-zone", {"a": {"pinned_zone": "z0"}, "m1": {"zone": "z1"}}),
@@ -58,7 +78,7 @@ CASES = [
     ("headroom", {"m1": {"overhead_mb": 16}}),
     ("headroom", {"m1": {"reserved_mb": 15, "ram_allocation_ratio": 16.0}}),
 ]  # fmt: skip
-LIMITS = Limits(cooldown_seconds=600.0)
+LIMITS = Limits(cooldown_seconds=600.0, scopes_apart=True, copy_hours=0.0)
 
 
 def cluster(facts, still=None):
