@@ -199,10 +199,13 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
 class Number:
-    """A fingerprint's place in its agent's order: newer compares greater.
+    """A place in an agent's order: what is newer compares greater.
+
+    Fingerprints have one order, reports another.
 
     :ivar started: when the agent started, in milliseconds since the epoch
-    :ivar counter: rises with every fingerprint that the agent makes
+    :ivar counter: rises with every fingerprint that the agent makes, or with
+        every report that it sends
     """
 
     started: int

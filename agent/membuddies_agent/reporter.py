@@ -7,7 +7,7 @@ keeps each guest's newest fingerprint, and the next report starts over. So a
 lost message, a restarted broker or an emptied database heals by itself.
 """
 
-import os
+import itertools
 import random
 import threading
 import time
@@ -19,9 +19,9 @@ from membuddies_agent.guests import Guest
 from membuddies_agent.host_facts import HostFactsReader
 from membuddies_agent.shelf import Shelf
 from membuddies_nova import exceptions
-from membuddies_nova.bus.client import BusClient, BusUnavailable
+from membuddies_nova.bus.client import AgentClient, BusUnavailable
 from membuddies_nova.bus.messages import Outcome, Report, StoreRequest
-from membuddies_nova.facts import Cause
+from membuddies_nova.facts import Cause, Number
 from membuddies_nova.fingerprint import seal
 
 LOG = logging.getLogger(__name__)
@@ -44,31 +44,31 @@ class Reporter:
     :param host: this host as Nova spells it
     :param started: when the agent started, milliseconds since the epoch
     :param list_guests: the newest list of guests, None while it is not known
-    :param key_file: read again at each report, so that a new key is noticed
+    :param keys: read again at each report, so that a new key is noticed
     :param scan_soon: called with the uuid of a guest whose fingerprint the
         controller finds too old
     """
 
     def __init__(
         self,
-        client: BusClient,
+        client: AgentClient,
         *,
         host: str,
         started: int,
         list_guests: Callable[[], tuple[Guest, ...] | None],
         shelf: Shelf,
         host_facts: HostFactsReader,
-        key_file: str | os.PathLike[str],
+        keys: seal.KeyFile,
         period_seconds: float,
         scan_soon: Callable[[str], None],
     ) -> None:
         self._client = client
         self._host = host
-        self._started = started
+        self._numbers = (Number(started, counter) for counter in itertools.count(1))
         self._list_guests = list_guests
         self._shelf = shelf
         self._host_facts = host_facts
-        self._key_file = key_file
+        self._keys = keys
         self.period_seconds = period_seconds
         self._scan_soon = scan_soon
         self._asked = threading.Event()
@@ -114,7 +114,7 @@ class Reporter:
         answer = self._client.report(
             Report(
                 host=self._host,
-                started=self._started,
+                number=next(self._numbers),
                 guests=self._shelf.tell(guests),
                 facts=self._host_facts.read(),
                 sent_at=time.time(),
@@ -189,15 +189,16 @@ class Reporter:
         return varied, True
 
     def _notice_key(self) -> None:
-        """Seal with the key that the file holds now, or keep the last one."""
+        """Seal with the first key that the file holds now, or keep the last one."""
         try:
-            key = seal.SealKey.from_file(self._key_file)
+            self._keys.refresh()
         except exceptions.ConfigurationError as error:
             if str(error) != self._key_problem:
                 LOG.warning("%s. The last key stays in use.", error)
             self._key_problem = str(error)
             return
         self._key_problem = None
-        if key.key_id != self._shelf.key_id:
+        key = self._keys.ring.first
+        if key.key_id != self._shelf.key.key_id:
             LOG.info("New key %s: sealing all fingerprints anew", key.key_id.hex())
             self._shelf.seal_with(key)

@@ -21,7 +21,7 @@ from membuddies_agent.roster import Roster
 from membuddies_agent.scanner import Scanner
 from membuddies_agent.shelf import Shelf
 from membuddies_nova import exceptions
-from membuddies_nova.bus.client import BusClient
+from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.conf import agent
 from membuddies_nova.fingerprint import seal
 
@@ -44,8 +44,9 @@ class AgentService:
         self._conf = conf
         options = conf[agent.GROUP]
         started = int(time.time() * 1000)
-        shelf = Shelf(started, seal.SealKey.from_file(options.key_file))
-        self._client = BusClient(conf, options.host)
+        keys = seal.KeyFile(options.key_file)
+        shelf = Shelf(started, keys.ring.first)
+        self._client = AgentClient(conf, options.host, lambda: shelf.key)
         # libvirt's event asks the roster, and the roster the reporter.
         self._domains = LibvirtDomains(options.libvirt_uri, self._on_domain_change)
         self._roster = Roster(
@@ -67,7 +68,7 @@ class AgentService:
             list_guests=lambda: self._roster.guests,
             shelf=shelf,
             host_facts=HostFactsReader(),
-            key_file=options.key_file,
+            keys=keys,
             period_seconds=options.report_period_seconds,
             scan_soon=self._pace.hurry,
         )

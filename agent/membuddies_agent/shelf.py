@@ -62,9 +62,9 @@ class Shelf:
         self._refusals: dict[str, _Refusal] = {}
 
     @property
-    def key_id(self) -> bytes:
-        """Of the key that fingerprints are sealed with now."""
-        return self._key.key_id
+    def key(self) -> seal.SealKey:
+        """The key that fingerprints are sealed with now."""
+        return self._key
 
     def put(
         self, uuid: str, process: Process, sample: Sample, scanned_at: float

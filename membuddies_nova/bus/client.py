@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Asking the controllers, for agents and schedulers.
 
+Schedulers ask with :class:`BusClient`, which has no key; agents with
+:class:`AgentClient`, whose messages carry a tag under the cloud's key.
+
 A client opens nothing until its first question, and works in any process that
 has threads. It never retries by itself: what to do about a controller that does
 not answer, and when, is the caller's decision.
@@ -8,6 +11,7 @@ not answer, and when, is the caller's decision.
 
 import queue
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import oslo_messaging
@@ -16,7 +20,7 @@ from oslo_messaging import exceptions as bus_exceptions
 from oslo_messaging.rpc import client as rpc_client
 
 from membuddies_nova import exceptions
-from membuddies_nova.bus import transport
+from membuddies_nova.bus import tag, transport
 from membuddies_nova.bus.messages import (
     Json,
     Outcome,
@@ -28,6 +32,7 @@ from membuddies_nova.bus.messages import (
     StoreRequest,
 )
 from membuddies_nova.conf import bus as options
+from membuddies_nova.fingerprint import seal
 
 _MARGIN_SECONDS = 1.0
 """oslo.messaging's own time-out comes first, because it says more."""
@@ -45,7 +50,7 @@ class BusClient:
     """One asker's line to the controllers, for one thread of one process.
 
     :param conf: the options of ``[membuddies]`` are read from it
-    :param host: the asker's name: for an agent its host as Nova spells it
+    :param host: the asker's name: an agent's is its host as Nova spells it
     :raises ConfigurationError: if transport_url is missing or wrong
     """
 
@@ -63,30 +68,6 @@ class BusClient:
             transport_options=oslo_messaging.TransportOptions(at_least_once=True),
         )
         self._caller: threading.Thread | None = None
-
-    def report(self, report: Report) -> ReportAnswer:
-        """Tell of a host.
-
-        :raises BusUnavailable: if no controller answers in time
-        :raises BusRefused: if the controller finds the report wrong
-        :raises MessageError: if the answer is none
-        """
-        answer = ReportAnswer.from_json(self._ask("report", report.to_json()))
-        if answer.outcome is Outcome.REFUSED:
-            raise BusRefused(f"the controller refused the report: {answer.reason}")
-        return answer
-
-    def store(self, request: StoreRequest) -> StoreAnswer:
-        """Send a fingerprint; its answer says that it is in the database.
-
-        :raises BusUnavailable: if no controller answers in time, or it has no
-            database
-        :raises MessageError: if the answer is none
-        """
-        answer = StoreAnswer.from_json(self._ask("store", request.to_json()))
-        if answer.outcome is Outcome.UNAVAILABLE:
-            raise BusUnavailable(f"the controller cannot store: {answer.reason}")
-        return answer
 
     def scoreboard(self, version: str | None) -> ScoreboardAnswer:
         """Fetch the scoreboard unless it is the one that the asker has.
@@ -163,3 +144,43 @@ class BusClient:
             f"the message broker failed ({type(error).__name__}: {text}); see "
             f"[membuddies] transport_url"
         )
+
+
+class AgentClient(BusClient):
+    """An agent's line to the controllers.
+
+    :param key: gives the key that messages are tagged with at that moment
+    """
+
+    def __init__(
+        self, conf: cfg.ConfigOpts, host: str, key: Callable[[], seal.SealKey]
+    ) -> None:
+        super().__init__(conf, host)
+        self._key = key
+
+    def report(self, report: Report) -> ReportAnswer:
+        """Tell of a host.
+
+        :raises BusUnavailable: if no controller answers in time
+        :raises BusRefused: if the controller finds the report wrong
+        :raises MessageError: if the answer is none
+        """
+        answer = ReportAnswer.from_json(self._ask_tagged("report", report.to_json()))
+        if answer.outcome is Outcome.REFUSED:
+            raise BusRefused(f"the controller refused the report: {answer.reason}")
+        return answer
+
+    def store(self, request: StoreRequest) -> StoreAnswer:
+        """Send a fingerprint; its answer says that it is in the database.
+
+        :raises BusUnavailable: if no controller answers in time, or it has no
+            database
+        :raises MessageError: if the answer is none
+        """
+        answer = StoreAnswer.from_json(self._ask_tagged("store", request.to_json()))
+        if answer.outcome is Outcome.UNAVAILABLE:
+            raise BusUnavailable(f"the controller cannot store: {answer.reason}")
+        return answer
+
+    def _ask_tagged(self, question: str, message: Json) -> object:
+        return self._ask(question, tag.tagged(question, message, self._key()))

@@ -19,6 +19,7 @@ MAX_NAME = 255
 _MAX_NUMBER = 2**63 - 1
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
+_KEY_ID = re.compile(r"[0-9a-f]{16}")
 
 
 def mapping(value: object, field: str) -> Mapping[str, Any]:
@@ -56,6 +57,11 @@ def guest_uuid(message: Mapping[str, Any], field: str) -> str:
 def digest(message: Mapping[str, Any], field: str) -> str:
     """32 lower-case hexadecimal digits."""
     return _matching(message, field, _DIGEST, "a digest of 32 hexadecimal digits")
+
+
+def key_id(message: Mapping[str, Any], field: str) -> str:
+    """16 lower-case hexadecimal digits."""
+    return _matching(message, field, _KEY_ID, "a key id of 16 hexadecimal digits")
 
 
 def count(message: Mapping[str, Any], field: str) -> int:

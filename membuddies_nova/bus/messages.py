@@ -7,6 +7,9 @@ own version and both neighbours: it ignores keys that it does not know, and a
 new version gives each new key a meaning when absent. So agents, controllers and
 schedulers may be upgraded in any order, one version at a time.
 
+Agents' questions carry their place in the agent's order and a tag under the
+cloud's key (:mod:`.tag`), in every version.
+
 ``from_json`` believes nothing: sizes, types, ranges and what contradicts itself
 are checked, and a :class:`~membuddies_nova.exceptions.MessageError` names the
 first field that is wrong.
@@ -66,12 +69,12 @@ class Report:
     """A host's facts and, for each guest, its newest fingerprint's name.
 
     :ivar host: as Nova spells it
-    :ivar started: when the agent started, milliseconds since the epoch
+    :ivar number: its place among the agent's reports
     :ivar sent_at: seconds since the epoch by the agent's clock
     """
 
     host: str
-    started: int
+    number: Number
     guests: tuple[GuestFacts, ...]
     facts: HostFacts
     sent_at: float
@@ -80,7 +83,8 @@ class Report:
         return {
             "version": MESSAGE_VERSION,
             "host": self.host,
-            "started": self.started,
+            "started": self.number.started,
+            "counter": self.number.counter,
             "sent_at": self.sent_at,
             "facts": self.facts.to_json(),
             "guests": [dataclasses.asdict(guest) for guest in self.guests],
@@ -99,7 +103,7 @@ class Report:
         _check_facts(facts)
         return cls(
             host=host,
-            started=fields.count(message, "started"),
+            number=_number(message),
             sent_at=fields.moment(message, "sent_at"),
             guests=guests,
             facts=facts,
@@ -149,10 +153,7 @@ class StoreRequest:
         return cls(
             host=fields.text(message, "host"),
             guest=fields.guest_uuid(message, "guest"),
-            number=Number(
-                started=fields.count(message, "started"),
-                counter=fields.count(message, "counter"),
-            ),
+            number=_number(message),
             digest=digest,
             scanned_at=fields.moment(message, "scanned_at"),
             body=body,
@@ -301,6 +302,13 @@ def _versioned(value: object) -> tuple[Mapping[str, Any], int]:
             f"upgrade one version at a time",
         )
     return message, version
+
+
+def _number(message: Mapping[str, Any]) -> Number:
+    return Number(
+        started=fields.count(message, "started"),
+        counter=fields.count(message, "counter"),
+    )
 
 
 def _guest_facts(value: object, version: int) -> GuestFacts:

@@ -107,7 +107,7 @@ class Fingerprint(report.ReportCommand):
     def answer(self, parsed_args: argparse.Namespace) -> Mapping[str, Any]:
         _check(parsed_args)
         key = (
-            seal.SealKey.from_file(parsed_args.key_file)
+            seal.KeyRing.from_file(parsed_args.key_file).first
             if parsed_args.key_file
             else None
         )

@@ -17,8 +17,11 @@ from membuddies_nova.db.services import ServiceBeat
 from membuddies_nova.db.switches import Pause
 
 _AGENT = "membuddies-agent"
+_CONTROLLER = "membuddies-controller"
 _REBALANCER = "membuddies-rebalancer"
 _NAMED = 10
+_DROPPED = ("forged", "unknown-key", "replayed", "foreign")
+"""What controllers count of agents' messages that they did not believe."""
 
 
 class Status(ReportCommand):
@@ -118,6 +121,8 @@ def _answer(
             if (report := known.reports.get(host.name)) is not None
             and report.facts.ksm.smart_scan
         ],
+        "keys": _keys(known),
+        "dropped_messages": _dropped(beats, known.now - max_age),
     }
 
 
@@ -127,6 +132,26 @@ def _mixed(known: KnownCloud) -> Iterator[dict[str, Any]]:
         scopes = sorted({guest.trust_key for guest in known.guests_on(host.name)})
         if len(scopes) > 1 and host.may_merge:
             yield {"host": host.name, "ksm": host.ksm.value, "trust_scopes": scopes}
+
+
+def _keys(known: KnownCloud) -> dict[str, list[str]]:
+    """Which hosts' agents work under which key, by its id."""
+    keys: dict[str, list[str]] = {}
+    for host in known.hosts:
+        report = known.reports.get(host.name)
+        if report is not None:
+            keys.setdefault(report.key_id, []).append(host.name)
+    return keys
+
+
+def _dropped(beats: list[ServiceBeat], since: float) -> dict[str, int]:
+    """What the controllers that live have dropped since they started."""
+    counts = [
+        beat.detail.get("counts", {})
+        for beat in beats
+        if beat.binary == _CONTROLLER and beat.beat_at >= since
+    ]
+    return {kind: sum(each.get(kind, 0) for each in counts) for kind in _DROPPED}
 
 
 def _mode(beats: list[ServiceBeat], since: float) -> str | None:
@@ -198,4 +223,20 @@ def _parts(answer: Mapping[str, Any]) -> Iterator[str]:
             f"smart_scan is on, so merging after a migration can take dozens of "
             f"scans, on: {', '.join(answer['smart_scan_hosts'])}. Switch it off "
             f"there: echo 0 > /sys/kernel/mm/ksm/smart_scan"
+        )
+    if len(answer["keys"]) > 1:
+        keys = "; ".join(
+            f"{key}: {', '.join(on)}" for key, on in answer["keys"].items()
+        )
+        yield (
+            f"Agents have different keys, so that nothing is planned: {keys}. Give "
+            f"all of them the same key file."
+        )
+    dropped = [
+        f"{count} {kind}" for kind, count in answer["dropped_messages"].items() if count
+    ]
+    if dropped:
+        yield (
+            f"Messages that the controllers have dropped since they started: "
+            f"{', '.join(dropped)}. Their logs say more."
         )

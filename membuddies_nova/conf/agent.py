@@ -34,10 +34,11 @@ qemu+unix:///system?socket=/path/to/libvirt-sock-ro
         help="""
 File with the cloud's secret key, under which page ids are sealed before they
 leave this node: 64 hexadecimal digits, mode 0600, the same on every compute
-node. Make it once with "openssl rand -hex 32". The agent does not start without
-it. To rotate the key replace the file on every node; each agent notices within
-one report period and sends its fingerprints again under the new key. Until the
-last node has the new file, no guest is moved.
+node and controller. Make it once with "openssl rand -hex 32". The agent does not
+start without it. While the key is changed the file holds two lines, the new key
+first: give it to the controllers, then to every compute node. Each agent notices
+within one report period and sends its fingerprints again under the first key.
+Until the last node has the new file, no guest is moved.
 """,
     ),
     cfg.IntOpt(

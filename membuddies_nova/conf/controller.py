@@ -19,6 +19,16 @@ This controller's name in "membuddies status" and on the bus. Two controllers on
 one machine need two names.
 """,
     ),
+    cfg.StrOpt(
+        "key_file",
+        default="/etc/membuddies/seal.key",
+        help="""
+File with the cloud's secret key, the same as [agent] key_file on the compute
+nodes, mode 0600. Only messages of agents that have one of its keys are believed.
+The controller does not start without it and reads it again every 10 seconds.
+While the key is changed it holds two lines, the new key first.
+""",
+    ),
     cfg.IntOpt(
         "store_workers",
         default=4,

@@ -196,7 +196,7 @@ class Board:
         age_seconds = report.facts.ksm.full_scan_age_seconds
         if age_seconds is None:
             # Its agent has seen none end since it started.
-            age_seconds = now - report.started / 1000.0
+            age_seconds = now - report.number.started / 1000.0
         if age_seconds <= self._full_scan_age_limit_seconds:
             return host
         return dataclasses.replace(host, ksm=KsmState.UNKNOWN)
@@ -207,14 +207,19 @@ def _pending(
     samples: Collection[str],
     by_host: Iterable[HostReport],
 ) -> frozenset[str]:
-    """Guests that were booked lately and have no fingerprint yet."""
-    reasons = {
-        facts.uuid: facts.reason for report in by_host for facts in report.guests
+    """Guests that were booked lately and have no fingerprint yet.
+
+    Of a guest only the agent is heard on whose host Nova sees it.
+    """
+    reasons: dict[tuple[str | None, str], Reason | None] = {
+        (report.host, facts.uuid): facts.reason
+        for report in by_host
+        for facts in report.guests
     }
     return frozenset(
         guest.uuid
         for guest in guests
         if guest.uuid not in samples
         and (guest.age_seconds is None or guest.age_seconds < PENDING_SECONDS)
-        and reasons.get(guest.uuid) in _NOT_YET
+        and reasons.get((guest.host, guest.uuid)) in _NOT_YET
     )

@@ -2,8 +2,9 @@
 """The controller's side of each question: JSON in, JSON out, never an exception.
 
 A message that is wrong is answered with what is wrong with it, counted by the
-field, and logged once a minute. While the database is away the answer says so,
-so that agents wait instead of sending.
+field, and logged once a minute. What an agent is said to have sent is believed
+only with a tag under one of the cloud's keys; what is forged counts apart. While the
+database is away the answer says so, so that agents wait instead of sending.
 """
 
 import time
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 from oslo_log import log as logging
 
-from membuddies_nova.bus import transport
+from membuddies_nova.bus import tag, transport
 from membuddies_nova.bus.messages import (
     Json,
     Outcome,
@@ -27,6 +28,7 @@ from membuddies_nova.controller.admission import SLOW_DOWN_SECONDS, Admission
 from membuddies_nova.controller.tally import Tally
 from membuddies_nova.db.api import DatabaseUnavailableError, SchemaError
 from membuddies_nova.exceptions import MessageError
+from membuddies_nova.fingerprint import seal
 
 LOG = logging.getLogger(__name__)
 
@@ -50,11 +52,17 @@ class Board(Protocol):
 
 
 class Endpoint:
-    """Answers the bus, for any number of threads."""
+    """Answers the bus, for any number of threads.
+
+    :param keys: whose tags are believed
+    """
 
     target = transport.target()
 
-    def __init__(self, admission: Admission, board: Board, tally: Tally) -> None:
+    def __init__(
+        self, keys: seal.KeyFile, admission: Admission, board: Board, tally: Tally
+    ) -> None:
+        self._keys = keys
         self._admission = admission
         self._board = board
         self._tally = tally
@@ -64,7 +72,8 @@ class Endpoint:
 
         def answer() -> Json:
             report = Report.from_json(message)
-            return self._admission.report(report, time.time()).to_json()
+            proof = tag.check("report", message, self._keys.ring)
+            return self._admission.report(report, proof, time.time()).to_json()
 
         return self._answered("report", answer, _report_refused)
 
@@ -73,7 +82,8 @@ class Endpoint:
 
         def answer() -> Json:
             request = StoreRequest.from_json(message)
-            return self._admission.store(request, time.time()).to_json()
+            proof = tag.check("store", message, self._keys.ring)
+            return self._admission.store(request, proof, time.time()).to_json()
 
         return self._answered("store", answer, _store_refused)
 
@@ -99,6 +109,12 @@ class Endpoint:
             return answer()
         except MessageError as error:
             self._tally.warn(f"refused:{error.field}", f"Refused a {method}: {error}")
+            return refuse(Outcome.REFUSED, str(error))
+        except tag.ForgedError as error:
+            self._tally.warn("forged", f"Dropped a forged {method}: {error}")
+            return refuse(Outcome.REFUSED, str(error))
+        except tag.UnknownKeyError as error:
+            self._tally.warn("unknown-key", f"Dropped a {method}: {error}")
             return refuse(Outcome.REFUSED, str(error))
         except (DatabaseUnavailableError, SchemaError) as error:
             self._tally.warn("database", f"No {method} answered: {error}")

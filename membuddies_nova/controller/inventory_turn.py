@@ -81,7 +81,7 @@ class InventoryTurn:
             )
             more = len(settled.dropped) - _NAMED
             self._tally.warn(
-                "dropped",
+                "foreign",
                 f"Dropped {len(settled.dropped)} fingerprints of guests that Nova "
                 f"does not see on the sender's host: {named}"
                 f"{f' and {more} more' if more > 0 else ''}",

@@ -23,12 +23,14 @@ from membuddies_nova.controller.inventory_turn import InventoryTurn
 from membuddies_nova.controller.tally import Tally
 from membuddies_nova.db import services
 from membuddies_nova.db.api import Database
+from membuddies_nova.fingerprint import seal
 
 LOG = logging.getLogger(__name__)
 
 BINARY = "membuddies-controller"
 
 _BEAT_SECONDS = 10.0
+_KEYS_SECONDS = 10.0
 _STOP_SECONDS = 10.0
 """What hangs longer, in the broker, Nova or the database, is left behind."""
 
@@ -53,7 +55,8 @@ class Controller:
 
     :param conf: with the options of ``[controller]``
     :param turn: this controller's part in reading the inventory
-    :raises ConfigurationError: if transport_url is missing or wrong
+    :raises ConfigurationError: if transport_url is missing or wrong, or the key
+        file cannot be used
     """
 
     def __init__(
@@ -69,9 +72,11 @@ class Controller:
         self._host: str = group.host
         self._turn = turn
         self._tally = tally
+        self._keys = seal.KeyFile(group.key_file)
         self._server = BusServer(
             conf,
             Endpoint(
+                self._keys,
                 Admission(
                     database,
                     tally,
@@ -89,6 +94,7 @@ class Controller:
         chores: Sequence[Chore] = (
             Chore("inventory", turn.period_seconds, turn.take),
             Chore("heartbeat", _BEAT_SECONDS, self._beat),
+            Chore("key file", _KEYS_SECONDS, self._read_keys),
         )
         self._threads = [
             threading.Thread(
@@ -121,7 +127,11 @@ class Controller:
         self._database.close()
 
     def reset(self) -> None:
-        """Nothing here follows an option that can change at run time."""
+        """At SIGHUP: read the key file again.
+
+        :raises ConfigurationError: if it cannot be used; the last keys stay
+        """
+        self._read_keys(time.time())
 
     def _repeat(self, chore: Chore) -> None:
         while not self._ending.is_set():
@@ -136,6 +146,13 @@ class Controller:
                 self._tally.count("failed")
             spent = time.monotonic() - started
             self._ending.wait(max(0.0, chore.period_seconds - spent))
+
+    def _read_keys(self, _now: float) -> None:
+        if self._keys.refresh():
+            LOG.info(
+                "Agents' messages are believed under key %s",
+                " and ".join(key.hex() for key in self._keys.ring.key_ids),
+            )
 
     def _beat(self, now: float) -> None:
         self._database.write(

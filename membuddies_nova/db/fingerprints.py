@@ -38,6 +38,7 @@ class StoreOutcome(enum.StrEnum):
 
     STORED = "stored"
     UNCHANGED = "unchanged"
+    DUPLICATE = "duplicate"
     OLDER = "older"
     ELSEWHERE = "elsewhere"
 
@@ -87,7 +88,8 @@ def store(
 
     Within a host the higher number is newer; another host's numbers say nothing,
     so the first from the guest's new host replaces what the old one sent. The
-    same digest from the same host only renews number and ``scanned_at``.
+    same digest from the same host only renews number and ``scanned_at``, and with
+    the same number it is a duplicate, which changes nothing.
 
     To be called in :meth:`~membuddies_nova.db.api.Database.write`: any number of
     controllers may store the same guest at once.
@@ -131,16 +133,17 @@ def confirm(
 ) -> None:
     """Take note of the unchanged fingerprints that a report names.
 
-    Their numbers are remembered, else one made in between could come late and
-    count as newer. Costs nothing for guests whose number is known.
+    Only of guests that Nova sees on the host: of others it has nothing to say. Their
+    numbers are remembered, else one made in between could come late and count as
+    newer. Costs nothing for guests whose number is known.
 
     :param started: when the reporting agent started, as in its numbers
     """
     reported = {facts.uuid: facts for facts in guests if facts.counter is not None}
     known = session.execute(
-        select(_ROW.guest, _ROW.started, _ROW.counter, _ROW.digest).where(
-            _ROW.guest.in_(reported), _ROW.host == host
-        )
+        select(_ROW.guest, _ROW.started, _ROW.counter, _ROW.digest)
+        .join(models.Guest, models.Guest.uuid == _ROW.guest)
+        .where(_ROW.guest.in_(reported), _ROW.host == host, models.Guest.host == host)
     ).all()
     for guest, known_started, known_counter, digest in known:
         facts = reported[guest]
@@ -321,7 +324,8 @@ def _judge(
         return StoreOutcome.STORED, known.host is not None
     newest = Number(known.started, known.counter)
     if number >= newest and digest == known.digest:
-        return StoreOutcome.UNCHANGED, True
+        same = number == newest
+        return StoreOutcome.DUPLICATE if same else StoreOutcome.UNCHANGED, True
     return (StoreOutcome.STORED if number > newest else StoreOutcome.OLDER), True
 
 

@@ -24,7 +24,7 @@ class HoldOutcome(enum.StrEnum):
     """What became of a fingerprint that was to be held."""
 
     HELD = "held"
-    UNCHANGED = "unchanged"
+    DUPLICATE = "duplicate"
     OLDER = "older"
     FULL = "full"
 
@@ -82,9 +82,10 @@ def hold(
         )
     ).one_or_none()
     if known is not None:
-        if number <= Number(known.started, known.counter):
-            same = digest == known.digest
-            return HoldOutcome.UNCHANGED if same else HoldOutcome.OLDER
+        newest = Number(known.started, known.counter)
+        if number <= newest:
+            same = (number, digest) == (newest, known.digest)
+            return HoldOutcome.DUPLICATE if same else HoldOutcome.OLDER
         replaced = rows.changed(
             session,
             sqlalchemy.update(_ROW)

@@ -142,12 +142,15 @@ class HeldFingerprint(Base):
 
 
 class Report(Base):
-    """The newest report of an agent."""
+    """The newest report of an agent, and by what it was proved to be one."""
 
     __tablename__ = "reports"
 
     host: Mapped[str] = mapped_column(_NAME, primary_key=True)
     started: Mapped[int]
+    counter: Mapped[int]
+    tag: Mapped[str] = mapped_column(_WORD)
+    key_id: Mapped[str] = mapped_column(_WORD)
     received_at: Mapped[float]
     facts: Mapped[dict[str, Any]]
     guests: Mapped[list[Any]]

@@ -17,6 +17,8 @@ from membuddies_nova.planner.rules import RULES, RuleBook
 
 STRATEGIES = ("union", "original")
 
+_NAMED_HOSTS = 5
+
 
 def plan(
     snapshot: ClusterSnapshot,
@@ -50,14 +52,17 @@ def plan(
     if strategy == "original":
         if goal is not Goal.SHARE:
             raise exceptions.InputError("strategy 'original' knows only the goal share")
-        return original_plan(snapshot, SharingModel(snapshot, Scope.GLOBAL))
+        scope = Scope.GLOBAL
 
     limits = limits or Limits()
     try:
         model = SharingModel(snapshot, scope)
     except exceptions.IncompatibleFingerprintsError as error:
         model = SharingModel(snapshot, scope, across_keys=True)
-        return Draft(snapshot, model, limits, rules).plan(strategy, goal, str(error))
+        why = f"{error}; {_sides(snapshot, error.attribute)}"
+        return Draft(snapshot, model, limits, rules).plan(strategy, goal, why)
+    if strategy == "original":
+        return original_plan(snapshot, model)
 
     draft = Draft(snapshot, model, limits, rules)
     budget = share.Budget(evaluations)
@@ -99,6 +104,27 @@ def rescoped(snapshot: ClusterSnapshot, planned: Plan, scope: Scope) -> Plan:
         after=uses(snapshot, occupancy),
         moves=tuple(moves),
     )
+
+
+def _sides(snapshot: ClusterSnapshot, attribute: str) -> str:
+    """Which guests have which of the keys or seeds, for whoever mends it."""
+    sides: dict[str, list[str | None]] = {}
+    for guest in snapshot.guests:
+        sample = snapshot.samples.get(guest.uuid)
+        if sample is not None:
+            value = str(sample.seed) if attribute == "seed" else sample.key_id.hex()
+            sides.setdefault(value, []).append(guest.host)
+    sentences = []
+    for value, places in sorted(sides.items(), key=lambda side: -len(side[1])):
+        hosts = sorted({host for host in places if host is not None})
+        named = ", ".join(hosts[:_NAMED_HOSTS])
+        more = len(hosts) - _NAMED_HOSTS
+        sentences.append(
+            f"{value}: {len(places)} {'guest' if len(places) == 1 else 'guests'}"
+            f"{f' on {named}' if named else ''}"
+            f"{f' and {more} more hosts' if more > 0 else ''}"
+        )
+    return "; ".join(sentences)
 
 
 def _why(draft: Draft, goal: Goal, reason: str) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 from membuddies_nova.fingerprint import page, seal
 from membuddies_nova.fingerprint.sample import MIN_SHIFT, Counters, Sample
 
-KEY = seal.SealKey(bytes(range(32)))
+SECRET = bytes(range(32))
+KEY = seal.SealKey(SECRET)
 _EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
 

@@ -22,7 +22,7 @@ import threading
 import time
 from collections.abc import Iterator
 
-from membuddies_nova.bus.client import BusClient
+from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.bus.messages import Outcome, Report, StoreRequest
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.db import inventory, schema
@@ -30,7 +30,7 @@ from membuddies_nova.db.api import Database
 from membuddies_nova.facts import HostFacts, Number
 from membuddies_nova.fingerprint import codec
 from tests.benchmarks.figure import Figure
-from tests.benchmarks.guests import KEY, like_recorded
+from tests.benchmarks.guests import KEY, SECRET, like_recorded
 from tests.functional.bus.configuration import answered, bus_conf
 from tests.functional.services import MariaDB, RabbitMQ, free_port
 
@@ -38,6 +38,7 @@ ASKED_PER_SECOND = 50.0
 GUESTS = 600
 GUEST_PAGES = 2**30 // 4096
 AGENTS = 8
+REPORTS = itertools.count(1)
 PROGRAM = pathlib.Path(sys.executable).with_name("membuddies-controller")
 
 
@@ -93,9 +94,13 @@ def controller(
 ) -> Iterator[int]:
     """One membuddies-controller's pid; its Nova is away, so the inventory stays."""
     conf = folder / "membuddies.conf"
+    key_file = folder / "seal.key"
+    key_file.touch(mode=0o600)
+    key_file.write_text(SECRET.hex())
     conf.write_text(
         f"[membuddies]\ntransport_url = {transport_url}\n"
         f"[database]\nconnection = {database_url}\n"
+        f"[controller]\nkey_file = {key_file}\n"
         f"[inventory]\nauth_type = none\nperiod_seconds = 3600\n"
         f"endpoint = http://127.0.0.1:{free_port()}/\n"
     )
@@ -121,27 +126,29 @@ def processor_seconds(pid: int) -> float:
 
 def report_of(host: str) -> Report:
     facts = HostFacts(mem_total_bytes=2**38, mem_available_bytes=2**37)
-    return Report(host=host, started=1, guests=(), facts=facts, sent_at=time.time())
+    number = Number(1, next(REPORTS))
+    return Report(host=host, number=number, guests=(), facts=facts, sent_at=time.time())
 
 
-def connect(url: str) -> list[BusClient]:
+def connect(url: str) -> list[AgentClient]:
     """A client for each agent, which the controller has answered."""
     clients = [
-        BusClient(bus_conf(url, 30.0), host_of(number)) for number in range(AGENTS)
+        AgentClient(bus_conf(url, 30.0), host_of(number), lambda: KEY)
+        for number in range(AGENTS)
     ]
     for number, client in enumerate(clients):
         answered(lambda c=client, n=number: c.report(report_of(host_of(n))))
     return clients
 
 
-def send(clients: list[BusClient], requests: list[StoreRequest]) -> float:
+def send(clients: list[AgentClient], requests: list[StoreRequest]) -> float:
     """Send all, as many at a time as there are agents: the seconds it took."""
     waiting: queue.SimpleQueue[StoreRequest] = queue.SimpleQueue()
     for request in requests:
         waiting.put(request)
     wrong: list[object] = []
 
-    def agent(client: BusClient) -> None:
+    def agent(client: AgentClient) -> None:
         while True:
             try:
                 request = waiting.get_nowait()

@@ -17,7 +17,7 @@ import time
 import kombu
 
 from membuddies_nova.bus import transport
-from membuddies_nova.bus.client import BusClient
+from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.bus.messages import Outcome, StoreAnswer, StoreRequest
 from membuddies_nova.bus.server import BusServer
 from membuddies_nova.facts import Number
@@ -63,7 +63,7 @@ def request_of(number: int, ids: page.Ids) -> StoreRequest:
 def received_bytes(url: str, requests: list[StoreRequest]) -> list[int]:
     """Send each request, and tell how long its body was at the broker."""
     server = BusServer(bus_conf(url), Sink(), "controller-1", threads=1)
-    client = BusClient(bus_conf(url, 30.0), "compute-1.example.org")
+    client = AgentClient(bus_conf(url, 30.0), "compute-1.example.org", lambda: KEY)
     server.start()
     sizes = []
     with kombu.Connection(url.replace("rabbit://", "amqp://")) as connection:

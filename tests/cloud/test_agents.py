@@ -12,10 +12,11 @@ import pytest
 from openstack.exceptions import BadRequestException
 from oslo_config import cfg
 
-from membuddies_nova.bus.client import BusClient
+from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.bus.messages import Outcome, StoreRequest
 from membuddies_nova.conf import bus
 from membuddies_nova.facts import Number, Reason
+from membuddies_nova.fingerprint.seal import KeyRing
 
 from .lab.buddies import Buddies
 from .lab.cloud import Cloud
@@ -195,7 +196,7 @@ def test_a_guest_on_its_way_counts_where_nova_sees_it(
         scanned_at=time.time(),
         body=body,
     )
-    with contextlib.closing(_client()) as client:
+    with contextlib.closing(_client(buddies)) as client:
         assert client.store(late).outcome is Outcome.HELD
     buddies.wait(
         lambda: records.holders(guest) == set(), "the source's is held for ever"
@@ -355,11 +356,12 @@ def _reason(records: Records, host: str, guest: Guest) -> Reason | None:
     return None if line is None else line.reason
 
 
-def _client() -> BusClient:
+def _client(buddies: Buddies) -> AgentClient:
     """A line to the controller, as the second host's agent has one."""
     conf = cfg.ConfigOpts()
     conf([], project="membuddies", default_config_files=[])
     bus.register(conf)
     url = transport_url("membuddies", "membuddies")
     conf.set_override("transport_url", url, group=bus.GROUP)
-    return BusClient(conf, SECOND)
+    key = KeyRing.from_file(buddies.key_file).first
+    return AgentClient(conf, SECOND, lambda: key)

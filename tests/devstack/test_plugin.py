@@ -127,6 +127,9 @@ def test_configuration_and_key_are_for_their_owner_only(controller: Node) -> Non
     for name in ("membuddies.conf", "seal.key"):
         assert (directory / name).stat().st_mode & 0o777 == 0o600
     assert re.fullmatch(r"[0-9a-f]{64}\n", (directory / "seal.key").read_text())
+    options = _ini(directory / "membuddies.conf")
+    for section in ("agent", "controller"):
+        assert options[section]["key_file"].endswith("/membuddies/seal.key")
 
 
 def test_the_key_stands_in_no_log(controller: Node) -> None:

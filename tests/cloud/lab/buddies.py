@@ -162,8 +162,9 @@ class Buddies:
                 "period_seconds": 5 * REFRESH_SECONDS,
                 "poll_seconds": 0.5,
             },
+            "controller": {"key_file": self.key_file},
             "agent": {
-                "key_file": self._key_file,
+                "key_file": self.key_file,
                 "report_period_seconds": REFRESH_SECONDS,
                 "scan_interval_seconds": SCAN_SECONDS,
                 "scan_interval_max_seconds": SCAN_SECONDS,
@@ -178,9 +179,9 @@ class Buddies:
         home = cloud.layout.home / ".membuddies"
         if not home.exists():
             home.symlink_to(self.config_file.parent)
-        if not self._key_file.exists():
-            self._key_file.touch(mode=0o600)
-            self._key_file.write_text(secrets.token_hex(32))
+        if not self.key_file.exists():
+            self.key_file.touch(mode=0o600)
+            self.key_file.write_text(secrets.token_hex(32))
 
     @property
     def config_file(self) -> Path:
@@ -188,7 +189,8 @@ class Buddies:
         return self.cloud.layout.config / "membuddies" / "membuddies.conf"
 
     @property
-    def _key_file(self) -> Path:
+    def key_file(self) -> Path:
+        """The cloud's key, for agents and controllers."""
         return self.config_file.with_name("seal.key")
 
     def _start(self, part: str, name: str, own: _Sections, where: str) -> None:

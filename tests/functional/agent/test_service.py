@@ -14,6 +14,7 @@ from oslo_config import cfg
 from membuddies_agent import procfs
 from membuddies_agent.service import AgentService
 from membuddies_nova import exceptions
+from membuddies_nova.bus import tag
 from membuddies_nova.bus.messages import Outcome, Report, ReportAnswer, StoreAnswer
 from membuddies_nova.bus.messages import StoreRequest as Store
 from membuddies_nova.bus.server import BusServer
@@ -31,13 +32,15 @@ class Controller:
 
     target = oslo_messaging.Target(version="1.0")
 
-    def __init__(self) -> None:
+    def __init__(self, key_file: str) -> None:
+        self._key_file = key_file
         self.reports: queue.Queue[Report] = queue.Queue()
         self.stores: queue.Queue[Store] = queue.Queue()
         self._digests: set[str] = set()
 
     def report(self, context: object, message: object = None) -> object:
         report = Report.from_json(message)
+        tag.check("report", message, seal.KeyRing.from_file(self._key_file))
         self.reports.put(report)
         wanted = tuple(
             Wanted(guest.uuid, Cause.UNKNOWN)
@@ -48,6 +51,7 @@ class Controller:
 
     def store(self, context: object, message: object = None) -> object:
         request = Store.from_json(message)
+        tag.check("store", message, seal.KeyRing.from_file(self._key_file))
         self._digests.add(request.digest)
         self.stores.put(request)
         return StoreAnswer(outcome=Outcome.STORED).to_json()
@@ -96,7 +100,7 @@ def conf(tmp_path, transport_url, libvirt):
 
 @contextlib.contextmanager
 def controlling(conf):
-    controller = Controller()
+    controller = Controller(conf.agent.key_file)
     server = BusServer(conf, controller, "controller-1", threads=1)
     server.start()
     try:
@@ -124,10 +128,10 @@ def test_a_guests_fingerprint_arrives_under_the_clouds_key(conf, libvirt):
         line = controller.line_of(uuid, lambda line: line and line.counter)
         report = controller.reports.get(timeout=WAIT_SECONDS)
     assert (stored.host, report.host) == ("compute-1", "compute-1")
-    assert stored.number.started == report.started
+    assert stored.number.started == report.number.started
     assert line.reason is None
     sample = codec.decode(stored.body)
-    key = seal.SealKey.from_file(conf.agent.key_file)
+    key = seal.KeyRing.from_file(conf.agent.key_file).first
     assert sample.key_id == key.key_id
     assert sample.counters.resident_pages > 0
     assert report.facts.mem_total_bytes > 0

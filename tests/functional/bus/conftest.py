@@ -4,7 +4,7 @@
 import pytest
 
 from membuddies_nova.bus import transport
-from membuddies_nova.bus.client import BusClient
+from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.bus.messages import (
     Outcome,
     Report,
@@ -13,10 +13,12 @@ from membuddies_nova.bus.messages import (
     StoreAnswer,
 )
 from membuddies_nova.bus.server import BusServer
-from membuddies_nova.facts import HostFacts
+from membuddies_nova.facts import HostFacts, Number
+from membuddies_nova.fingerprint import seal
 from tests.functional.bus.configuration import bus_conf
 
 HOST = "compute-1"
+KEY = seal.SealKey(bytes(range(32)))
 
 
 class Echo:
@@ -44,7 +46,7 @@ class Echo:
 def report():
     return Report(
         host=HOST,
-        started=1,
+        number=Number(1, 1),
         guests=(),
         facts=HostFacts(mem_total_bytes=2**30, mem_available_bytes=2**29),
         sent_at=2.0,
@@ -57,7 +59,7 @@ def make_client():
     clients = []
 
     def make(url, timeout_seconds=5.0):
-        clients.append(BusClient(bus_conf(url, timeout_seconds), HOST))
+        clients.append(AgentClient(bus_conf(url, timeout_seconds), HOST, lambda: KEY))
         return clients[-1]
 
     yield make

@@ -58,11 +58,15 @@ PAGES = {
 
 
 def fill(
-    database: Database, now: float, keys: dict[str, SealKey] | None = None
+    database: Database,
+    now: float,
+    keys: dict[str, SealKey] | None = None,
+    host_key: SealKey | None = None,
 ) -> None:
     """Everything is ten seconds old.
 
     :param keys: under which a guest's fingerprint is sealed, if not under KEY
+    :param host_key: of the agent on c2, if not KEY
     """
     past = now - 10
     with database.writer() as session:
@@ -70,21 +74,25 @@ def fill(
         reports.store(
             session,
             "c1",
-            1,
+            Number(1, 1),
             host_facts(KsmState.MERGING, pages_sharing=3 * PAGES_PER_MB, smart_scan=0),
             [
                 GuestFacts(uuid=uuid, counter=1, digest="00", scanned_at=past)
                 for uuid in PAGES
             ],
             past,
+            tag="",
+            key_id=KEY.key_id.hex(),
         )
         reports.store(
             session,
             "c2",
-            1,
+            Number(1, 1),
             host_facts(KsmState.OFF, pages_sharing=0, smart_scan=1),
             [GuestFacts(uuid=LONE, reason=Reason.HUGE_PAGES)],
             past,
+            tag="",
+            key_id=(host_key or KEY).key_id.hex(),
         )
         services.beat(session, "membuddies-controller", "ctl", past, {})
         services.beat(
@@ -122,7 +130,9 @@ def report(database: Database, host: str, now: float, **ksm: object) -> None:
     facts = host_facts(KsmState.MERGING, 0, 0)
     facts = dataclasses.replace(facts, ksm=dataclasses.replace(facts.ksm, **ksm))
     with database.writer() as session:
-        reports.store(session, host, 2, facts, [], now)
+        number = Number(int(now * 1000), 1)
+        key_id = KEY.key_id.hex()
+        reports.store(session, host, number, facts, [], now, tag="", key_id=key_id)
 
 
 def add_plan(

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from membuddies_nova.cluster import KsmState
-from membuddies_nova.db import moves, plans, switches
+from membuddies_nova.db import moves, plans, services, switches
 from tests.functional.cli import known_cloud
 from tests.functional.cli.conftest import shell_of
 from tests.functional.cli.known_cloud import DB_1, LONE, WEB_1, WEB_2
@@ -260,3 +260,36 @@ def test_a_plan_that_there_is_not_is_a_wrong_call(shell, sqlite, command):
     line = shell.failure("plan", command, "nowhere", status=2)
     assert "'nowhere'" in line
     assert "plan list" in line
+
+
+def test_status_tells_which_hosts_work_under_which_key(shell, sqlite):
+    known_cloud.fill(sqlite, time.time(), host_key=known_cloud.OTHER_KEY)
+    status = shell.json("status")
+    old, new = known_cloud.KEY.key_id.hex(), known_cloud.OTHER_KEY.key_id.hex()
+    assert status["keys"] == {old: ["c1"], new: ["c2"]}
+    assert f"{old}: c1; {new}: c2" in shell.run("status").stdout
+
+
+def test_while_agents_have_one_key_status_says_nothing_of_it(shell, filled):
+    assert len(shell.json("status")["keys"]) == 1
+    assert "keys" not in shell.run("status").stdout
+
+
+def test_status_counts_the_messages_that_were_not_believed(shell, filled):
+    counts = {"forged": 3, "replayed": 1, "stored": 9}
+    with filled.writer() as session:
+        for name in ("ctl", "ctl2"):
+            services.beat(
+                session,
+                "membuddies-controller",
+                name,
+                time.time(),
+                {"counts": counts},
+            )
+    assert shell.json("status")["dropped_messages"] == {
+        "forged": 6,
+        "unknown-key": 0,
+        "replayed": 2,
+        "foreign": 0,
+    }
+    assert "6 forged, 2 replayed" in shell.run("status").stdout

@@ -44,7 +44,9 @@ def fill(database, now):
     )
     for host in ("m0", "m1"):
         with database.writer() as session:
-            reports.store(session, host, 1, facts, [], now)
+            reports.store(
+                session, host, Number(1, 1), facts, [], now, tag="", key_id=""
+            )
     body = codec.encode(sample_of(range(50_000), shift=6).sealed(KEY))
     for guest, host in HOSTS.items():
         with database.writer() as session:

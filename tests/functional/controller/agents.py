@@ -7,13 +7,18 @@ import time
 import numpy as np
 
 from membuddies_nova.bus.messages import Report, StoreRequest
+from membuddies_nova.bus.tag import Proof
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.db import inventory
 from membuddies_nova.facts import GuestFacts, HostFacts, Number
 from membuddies_nova.fingerprint import codec, seal
 from membuddies_nova.fingerprint.sample import Sample
 
-KEY = seal.SealKey(bytes(range(32)))
+SECRET = bytes(range(32))
+KEY = seal.SealKey(SECRET)
+OTHER_SECRET = bytes(range(1, 33))
+OTHER_KEY = seal.SealKey(OTHER_SECRET)
+PROOF = Proof(KEY.key_id.hex(), "0" * 32)
 MEMORY_BYTES = 4 * 2**30
 
 
@@ -43,16 +48,17 @@ class Agent:
     host: str
     started: int = 1000
     counter: int = 0
+    reports: int = 0
 
     def __post_init__(self):
         self.requests = {}
 
-    def scan(self, guest, *, seed=0, pages=20_000):
+    def scan(self, guest, *, seed=0, pages=20_000, key=KEY):
         """Make a guest's next fingerprint: its request to store it."""
         ids = np.random.default_rng((guest, seed)).integers(
             0, 2**64 - 1, pages, np.uint64, endpoint=True
         )
-        body = codec.encode(Sample.of_pages(ids).sealed(KEY))
+        body = codec.encode(Sample.of_pages(ids).sealed(key))
         self.counter += 1
         request = StoreRequest(
             host=self.host,
@@ -66,10 +72,11 @@ class Agent:
         return request
 
     def report(self):
-        """The report of all that it has scanned."""
+        """The next report of all that it has scanned."""
+        self.reports += 1
         return Report(
             host=self.host,
-            started=self.started,
+            number=Number(self.started, self.reports),
             guests=tuple(
                 GuestFacts(
                     uuid=request.guest,

@@ -6,15 +6,23 @@ import base64
 import oslo_messaging
 import pytest
 
-from membuddies_nova.bus import transport
+from membuddies_nova.bus import tag, transport
 from membuddies_nova.bus.client import BusRefused, BusUnavailable
-from membuddies_nova.bus.messages import MAX_BODY_BYTES, Outcome
+from membuddies_nova.bus.messages import MAX_BODY_BYTES, MESSAGE_VERSION, Outcome
 from membuddies_nova.db import fingerprints, schema
 from membuddies_nova.db.api import Database
 from membuddies_nova.facts import Cause, Wanted
 from membuddies_nova.scoreboard import codec
 from tests.functional.bus.configuration import answered, bus_conf
-from tests.functional.controller.agents import Agent, place, uuid_of
+from tests.functional.controller.agents import (
+    KEY,
+    OTHER_KEY,
+    OTHER_SECRET,
+    SECRET,
+    Agent,
+    place,
+    uuid_of,
+)
 
 
 @pytest.fixture
@@ -23,7 +31,9 @@ def raw(transport_url):
     line = transport.transport(bus_conf(transport_url))
     rpc = oslo_messaging.get_rpc_client(line, transport.target(), timeout=30)
 
-    def ask(method, message):
+    def ask(method, message, key=KEY):
+        if isinstance(message, dict) and key is not None:
+            message = tag.tagged(method, message, key)
         return rpc.call({}, method, message=message)
 
     yield ask
@@ -197,3 +207,77 @@ def test_tables_that_are_missing_are_said_to_the_agent_as_unavailable(
     assert answer.outcome is Outcome.UNAVAILABLE
     assert "database" in answer.reason
     database.close()
+
+
+def test_a_forged_message_is_dropped_and_counted(
+    database, serve, client, raw, tally, caplog
+):
+    place(database, 1.0, h1=(1,))
+    serve(database)
+    agent = Agent("h1")
+    request = agent.scan(1)
+    answered(lambda: client.report(agent.report()))
+    honest = tag.tagged("store", request.to_json(), KEY)
+    forged = (
+        {**honest, "tag": "0" * 32},
+        {**honest, "counter": 99},
+        {**honest, "host": "h2"},
+        tag.tagged("report", request.to_json(), KEY),
+    )
+    for message in forged:
+        answer = raw("store", message, key=None)
+        assert (answer["outcome"], answer["reason"]) == (
+            "refused",
+            "its tag is not that of the message",
+        )
+    assert raw("store", request.to_json(), key=None)["outcome"] == "refused"
+    assert tally.counts()["forged"] == len(forged)
+    assert caplog.text.count("Dropped a forged store") == 1
+    assert stored(database) == []
+    assert raw("store", honest, key=None)["outcome"] == "stored"
+
+
+def test_both_keys_are_believed_while_the_key_changes(
+    database, serve, raw, client, key_file, keys, tally
+):
+    place(database, 1.0, h1=(1,))
+    serve(database)
+    agent = Agent("h1")
+    answered(lambda: client.report(agent.report()))
+
+    # The operator has forgotten that controllers come first ...
+    early = raw("report", agent.report().to_json(), key=OTHER_KEY)
+    assert early["outcome"] == "refused"
+    assert OTHER_KEY.key_id.hex() in early["reason"]
+    assert tally.counts()["unknown-key"] == 1
+
+    # ... and does it: the new key first, the old one still known.
+    key_file.write_text(f"{OTHER_SECRET.hex()}\n{SECRET.hex()}\n")
+    assert keys.refresh()
+    for key in (KEY, OTHER_KEY):
+        assert raw("report", agent.report().to_json(), key=key)["outcome"] == "ok"
+        request = agent.scan(1, key=key)
+        answer = raw("store", request.to_json(), key=key)
+        assert answer["outcome"] == "stored"
+
+    # At the end the old one goes.
+    key_file.write_text(f"{OTHER_SECRET.hex()}\n")
+    assert keys.refresh()
+    assert raw("report", agent.report().to_json())["outcome"] == "refused"
+
+
+@pytest.mark.parametrize(
+    "version", range(max(MESSAGE_VERSION - 1, 1), MESSAGE_VERSION + 2)
+)
+def test_an_agent_of_a_neighbour_version_is_understood(
+    database, serve, raw, client, version
+):
+    place(database, 1.0, h1=(1,))
+    serve(database)
+    answered(lambda: client.scoreboard(None))
+    agent = Agent("h1")
+    request = agent.scan(1)
+    other = {"version": version, "a_newer_key": {"of": ["any", "shape"]}}
+    report = raw("report", {**agent.report().to_json(), **other})
+    assert [one["guest"] for one in report["wanted"]] == [uuid_of(1)]
+    assert raw("store", {**request.to_json(), **other})["outcome"] == "stored"

@@ -10,11 +10,20 @@ import time
 
 import pytest
 
+from membuddies_nova.bus.client import BusRefused
 from membuddies_nova.bus.messages import Outcome
 from membuddies_nova.db import inventory, schema, services
 from membuddies_nova.db.api import Database
 from tests.functional.bus.configuration import answered, eventually
-from tests.functional.controller.agents import Agent, place, uuid_of
+from tests.functional.controller.agents import (
+    KEY,
+    OTHER_KEY,
+    OTHER_SECRET,
+    SECRET,
+    Agent,
+    place,
+    uuid_of,
+)
 from tests.functional.services import free_port
 
 PROGRAM = pathlib.Path(sys.executable).with_name("membuddies-controller")
@@ -23,7 +32,7 @@ PROGRAM = pathlib.Path(sys.executable).with_name("membuddies-controller")
 class Controller:
     """A controller's process with its configuration and its log."""
 
-    def __init__(self, folder, transport_url, database_url):
+    def __init__(self, folder, transport_url, database_url, key_file):
         self.folder = folder
         self.log = folder / "controller.log"
         self.conf = folder / "membuddies.conf"
@@ -31,7 +40,7 @@ class Controller:
             "DEFAULT": {"graceful_shutdown_timeout": 30},
             "membuddies": {"transport_url": transport_url},
             "database": {"connection": database_url},
-            "controller": {"host": "c1"},
+            "controller": {"host": "c1", "key_file": key_file},
             # Nobody answers there: the inventory stays as the test wrote it.
             "inventory": {
                 "auth_type": "password",
@@ -82,8 +91,8 @@ def database(mariadb_url):
 
 
 @pytest.fixture
-def controller(tmp_path, transport_url, mariadb_url):
-    controller = Controller(tmp_path, transport_url, mariadb_url)
+def controller(tmp_path, transport_url, mariadb_url, key_file):
+    controller = Controller(tmp_path, transport_url, mariadb_url, key_file)
     yield controller
     if controller.process is not None and controller.process.poll() is None:
         controller.process.kill()
@@ -122,7 +131,8 @@ def test_a_controller_serves_beats_and_ends_at_sigterm(controller, database, cli
 
 def test_sighup_reads_mutable_options_again(controller, database, client):
     controller.start()
-    answered(lambda: client.report(Agent("h1").report()))
+    agent = Agent("h1")
+    answered(lambda: client.report(agent.report()))
     client.scoreboard(None)
     assert not controller.says("Scoreboard of")
 
@@ -136,8 +146,38 @@ def test_sighup_reads_mutable_options_again(controller, database, client):
     controller.conf.write_text("this is no configuration")
     controller.process.send_signal(signal.SIGHUP)
     eventually(lambda: controller.says("The configuration was not read again"))
-    assert client.report(Agent("h1").report()).outcome is Outcome.OK
+    assert client.report(agent.report()).outcome is Outcome.OK
     assert controller.end() == 0
+
+
+def test_a_key_file_is_read_again_at_sighup_and_a_bad_one_changes_nothing(
+    controller, database, client, key_file
+):
+    controller.start()
+    agent = Agent("h1")
+    answered(lambda: client.report(agent.report()))
+
+    def reload(text):
+        controller.process.send_signal(signal.SIGHUP)
+        eventually(lambda: controller.says(text))
+
+    key_file.chmod(0o644)
+    reload("was not read again: key file")
+    assert client.report(agent.report()).outcome is Outcome.OK
+
+    key_file.chmod(0o600)
+    key_file.write_text(OTHER_SECRET.hex())
+    reload(f"believed under key {OTHER_KEY.key_id.hex()}")
+    with pytest.raises(BusRefused, match=KEY.key_id.hex()):
+        client.report(agent.report())
+
+    key_file.write_text(f"{OTHER_SECRET.hex()}\n{SECRET.hex()}\n")
+    reload(f"{OTHER_KEY.key_id.hex()} and {KEY.key_id.hex()}")
+    assert client.report(agent.report()).outcome is Outcome.OK
+    assert controller.end() == 0
+    text = controller.log.read_text()
+    assert SECRET.hex() not in text
+    assert OTHER_SECRET.hex() not in text
 
 
 def test_systemd_hears_when_it_runs(controller, database, tmp_path):
@@ -179,12 +219,14 @@ def test_it_ends_in_time_with_neither_broker_nor_database(controller):
         ("database", {"connection": "nonsense"}, "[database] connection"),
         ("inventory", {}, "[inventory] names no credentials"),
         ("controller", {"store_workers": "0"}, "store_workers"),
+        ("controller", {"key_file": "/nowhere/seal.key"}, "key file /nowhere/seal.key"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_one_line(
     controller, group, options, problem
 ):
-    controller.options[group] = options
+    before = controller.options[group] if options else {}
+    controller.options[group] = {**before, **options}
     controller.start()
     assert controller.process.wait(60) == 1
     (line,) = controller.log.read_text().splitlines()

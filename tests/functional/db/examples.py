@@ -2,7 +2,7 @@
 """Small values to put into a database."""
 
 from membuddies_nova.cluster import Guest, Host
-from membuddies_nova.db import fingerprints, inventory
+from membuddies_nova.db import fingerprints, inventory, reports
 from membuddies_nova.facts import GuestFacts, HostFacts, KsmFacts, Number
 from membuddies_nova.plan import Goal, HostUse, Move, Plan, Unplaced, Verdict
 
@@ -56,6 +56,14 @@ def reported(uuid="g1", counter=1, digest="d", scanned_at=1.0):
 def host_facts(ksm=None, **facts):
     memory = {"mem_total_bytes": 8 << 30, "mem_available_bytes": 3 << 30}
     return HostFacts(**{**memory, **facts}, ksm=KsmFacts(**(ksm or {})))
+
+
+def report(session, host="h1", number=(1, 1), facts=None, guests=(), now=1.0, **proof):
+    """Store a report; its tag follows from its number."""
+    proved = {"tag": f"tag-{number}", "key_id": "k1", **proof}
+    return reports.store(
+        session, host, Number(*number), facts or host_facts(), guests, now, **proved
+    )
 
 
 def move(uuid, source="h1", destination="h2", wave=1):

@@ -17,10 +17,10 @@ from membuddies_nova.db import (
 from membuddies_nova.db.api import Database
 from membuddies_nova.db.fingerprints import StoreOutcome
 from membuddies_nova.facts import Cause, Number, Wanted
+from tests.functional.db import examples
 from tests.functional.db.examples import (
     guest,
     host,
-    host_facts,
     host_of,
     kept,
     move,
@@ -81,7 +81,7 @@ def test_one_fingerprint_from_many_controllers_is_stored_once(database):
     place(database, g1="h1")
     outcomes = at_once(*[lambda: database.write(store)] * THREADS)
     assert outcomes.count(StoreOutcome.STORED) == 1
-    assert outcomes.count(StoreOutcome.UNCHANGED) == THREADS - 1
+    assert outcomes.count(StoreOutcome.DUPLICATE) == THREADS - 1
 
 
 def test_a_reader_of_changes_misses_none(database):
@@ -163,9 +163,7 @@ def test_first_reports_of_many_hosts_do_not_disturb_each_other(database):
 
     def report(name, started):
         def keep(session):
-            reports.store(
-                session, name, started, host_facts(), [reported()], float(started)
-            )
+            examples.report(session, name, (started, 1), guests=[reported()])
             fingerprints.confirm(session, name, started, [reported()])
             return fingerprints.wanted(session, name, [reported()], 0.0)
 
@@ -179,7 +177,7 @@ def test_first_reports_of_many_hosts_do_not_disturb_each_other(database):
     )
     assert answers.count([Wanted("g1", Cause.UNKNOWN)]) == 3
     with database.reader() as session:
-        assert [(one.host, one.started) for one in reports.all(session)] == [
+        assert [(one.host, one.number.started) for one in reports.all(session)] == [
             ("h0", 6),
             ("h1", 7),
             ("h2", 8),

@@ -37,7 +37,7 @@ def test_the_same_fingerprint_twice_is_written_once(database):
         store(session, number=(1, 1))
     before = kept(database)
     with database.writer() as session:
-        assert store(session, number=(1, 1), now=9.0) is StoreOutcome.UNCHANGED
+        assert store(session, number=(1, 1), now=9.0) is StoreOutcome.DUPLICATE
     assert kept(database) == before
 
 

@@ -53,7 +53,7 @@ def test_a_held_fingerprint_gives_way_to_a_newer_one_stored_meanwhile(database):
 def test_of_one_guest_on_one_host_the_newest_is_held(database):
     with database.writer() as session:
         assert hold(session, number=(1, 2), digest="b") is HoldOutcome.HELD
-        assert hold(session, number=(1, 2), digest="b") is HoldOutcome.UNCHANGED
+        assert hold(session, number=(1, 2), digest="b") is HoldOutcome.DUPLICATE
         assert hold(session, number=(1, 1), digest="a") is HoldOutcome.OLDER
         assert hold(session, number=(1, 3), digest="c") is HoldOutcome.HELD
     place(database, g1="h2")

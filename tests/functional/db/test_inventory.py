@@ -7,6 +7,9 @@ import pytest
 
 from membuddies_nova.cluster import Aggregate, Guest, Host, Image, KsmState, ServerGroup
 from membuddies_nova.db import inventory, reports
+from membuddies_nova.db.reports import ReportOutcome
+from membuddies_nova.facts import Number
+from tests.functional.db import examples
 from tests.functional.db.examples import guest, host, host_facts, host_of, place
 
 HOST = Host(
@@ -161,9 +164,10 @@ def test_a_reading_that_breaks_off_changes_nothing(database):
         assert inventory.state(session).read_at == 100.0
 
 
-def report(database, ksm=None, now=100.0, started=1, **facts):
+def report(database, ksm=None, now=100.0, number=(1, 1), **facts):
     with database.writer() as session:
-        return reports.store(session, "h1", started, host_facts(ksm, **facts), [], now)
+        told = host_facts(ksm, **facts)
+        return examples.report(session, "h1", number, told, now=now)
 
 
 def test_a_host_has_what_its_newest_report_says(database):
@@ -186,12 +190,33 @@ def test_a_report_that_is_too_old_says_nothing(database):
 
 
 def test_a_report_of_a_replaced_agent_is_refused(database):
-    assert report(database, now=100.0, started=5)
-    assert report(database, now=110.0, started=5)
-    assert not report(database, now=120.0, started=4)
+    assert report(database, now=100.0, number=(5, 9)) is ReportOutcome.STORED
+    assert report(database, now=110.0, number=(6, 1)) is ReportOutcome.STORED
+    assert report(database, now=120.0, number=(5, 10)) is ReportOutcome.OLDER
     with database.reader() as session:
         (found,) = reports.all(session)
-    assert (found.started, found.received_at) == (5, 110.0)
+    assert (found.number, found.received_at) == (Number(6, 1), 110.0)
+
+
+def test_a_report_that_comes_twice_renews_nothing(database):
+    assert report(database, now=100.0) is ReportOutcome.STORED
+    assert report(database, now=110.0) is ReportOutcome.DUPLICATE
+    with database.reader() as session:
+        (found,) = reports.all(session)
+    assert found.received_at == 100.0
+
+
+def test_another_report_of_the_same_number_is_refused(database):
+    with database.writer() as session:
+        assert examples.report(session, tag="a") is ReportOutcome.STORED
+        assert examples.report(session, tag="b") is ReportOutcome.OLDER
+
+
+def test_a_report_says_under_which_key_its_agent_works(database):
+    with database.writer() as session:
+        examples.report(session, key_id="00112233445566ff")
+    with database.reader() as session:
+        assert reports.all(session)[0].key_id == "00112233445566ff"
 
 
 def test_the_newest_facts_of_one_host_are_found(database):

@@ -12,7 +12,7 @@ from membuddies_nova.db import (
     services,
 )
 from membuddies_nova.facts import Number
-from tests.functional.db.examples import host_facts, move, place, plan, store
+from tests.functional.db.examples import move, place, plan, report, store
 
 NOTHING = purge.Purged(
     plans=0, moves=0, fingerprints=0, held_fingerprints=0, reports=0, services=0
@@ -57,8 +57,8 @@ def test_what_is_kept_of_vanished_guests_and_hosts_goes(database):
     with database.writer() as session:
         store(session, "g1", "h1", now=1.0)
         store(session, "g2", "h2", now=1.0)
-        reports.store(session, "h1", 1, host_facts(), [], 1.0)
-        reports.store(session, "h2", 1, host_facts(), [], 1.0)
+        report(session, "h1")
+        report(session, "h2")
     place(database, 60.0, g1="h1")
     assert run(database, 1.0) == NOTHING, "they are not old enough"
     purged = run(database, 50.0)
@@ -79,7 +79,7 @@ def test_a_shelved_guest_keeps_its_fingerprint(database):
 def test_nothing_goes_on_the_word_of_an_inventory_that_was_never_read(database):
     with database.writer() as session:
         inventory.failed(session, "Nova does not answer", 1.0)
-        reports.store(session, "h1", 1, host_facts(), [], 1.0)
+        report(session, "h1")
     assert run(database, 50.0) == NOTHING
 
 

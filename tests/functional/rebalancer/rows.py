@@ -117,7 +117,8 @@ def store_inventory(database: Database, cloud: FakeCloud, now: float) -> None:
                 mem_available_bytes=3 * 2**30,
                 ksm=KsmFacts(state=KsmState.MERGING, run=1),
             )
-            reports.store(session, host.name, 1, facts, (), now)
+            number = Number(int(now * 1000), 1)
+            reports.store(session, host.name, number, facts, (), now, tag="", key_id="")
 
 
 def store_fingerprint(

@@ -63,8 +63,10 @@ class Cloud:
             mem_available_bytes=2**31,
             ksm=KsmFacts(**{"state": KsmState.MERGING, **ksm}),
         )
+        self.counter += 1
+        number = Number(int(1000 * started), self.counter)
         with self.database.writer() as session:
-            reports.store(session, host, int(1000 * started), facts, guests, now)
+            reports.store(session, host, number, facts, guests, now, tag="", key_id="")
 
     def fingerprint(self, name, host, body, now=NOW):
         self.counter += 1

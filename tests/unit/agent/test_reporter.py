@@ -18,7 +18,7 @@ from membuddies_nova.bus.messages import (
     StoreAnswer,
     StoreRequest,
 )
-from membuddies_nova.facts import Cause, Reason, Wanted
+from membuddies_nova.facts import Cause, Number, Reason, Wanted
 from membuddies_nova.fingerprint import codec, seal
 from membuddies_nova.fingerprint.sample import Sample
 
@@ -61,7 +61,8 @@ class Bench:
         self.controller = Controller()
         self.guests: tuple[Guest, ...] | None = ()
         self.hurried: list[str] = []
-        self.shelf = Shelf(STARTED, seal.SealKey.from_file(self.key_file))
+        keys = seal.KeyFile(self.key_file)
+        self.shelf = Shelf(STARTED, keys.ring.first)
         self.reporter = Reporter(
             self.controller,
             host="compute-1",
@@ -69,7 +70,7 @@ class Bench:
             list_guests=lambda: self.guests,
             shelf=self.shelf,
             host_facts=HostFactsReader(),
-            key_file=self.key_file,
+            keys=keys,
             period_seconds=60.0,
             scan_soon=self.hurried.append,
         )
@@ -98,7 +99,7 @@ def test_a_report_names_the_host_and_each_guests_newest_fingerprint(bench):
     bench.guest(B)
     assert bench.reporter.report() == 0.0
     (report,) = bench.controller.reports
-    assert (report.host, report.started) == ("compute-1", STARTED)
+    assert (report.host, report.number) == ("compute-1", Number(STARTED, 1))
     assert report.facts.mem_total_bytes > 0
     assert [(guest.uuid, guest.counter) for guest in report.guests] == [
         (A, 1),
@@ -135,6 +136,13 @@ def test_a_fingerprint_that_has_expired_is_made_anew_and_not_sent_again(bench):
     assert bench.hurried == [A]
 
 
+def test_each_report_has_a_higher_number(bench):
+    for _ in range(3):
+        bench.reporter.report()
+    counters = [report.number.counter for report in bench.controller.reports]
+    assert counters == [1, 2, 3]
+
+
 def test_nothing_is_reported_before_libvirt_has_answered(bench):
     bench.guests = None
     bench.reporter.report()
@@ -155,7 +163,7 @@ def test_a_new_key_in_the_file_is_used_from_the_next_report_on(bench):
     bench.reporter.report()
     first, second = bench.controller.reports
     assert first.guests[0].digest != second.guests[0].digest
-    key = seal.SealKey.from_file(bench.key_file)
+    key = seal.KeyRing.from_file(bench.key_file).first
     assert codec.decode(bench.controller.stores[0].body).key_id == key.key_id
 
 

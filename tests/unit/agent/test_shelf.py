@@ -141,7 +141,7 @@ def test_another_key_seals_every_fingerprint_anew(shelf):
     before = shelf.put("a", PROCESS, sample(1), 20.0)
     shelf.seal_with(OTHER_KEY)
     after = shelf.newest("a")
-    assert shelf.key_id == OTHER_KEY.key_id
+    assert shelf.key is OTHER_KEY
     assert after.number > before.number
     assert after.digest != before.digest
     assert after.scanned_at == 20.0

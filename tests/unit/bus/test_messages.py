@@ -85,7 +85,7 @@ values = st.one_of(
     st.builds(
         Report,
         host=names,
-        started=counts,
+        number=st.builds(Number, counts, counts),
         guests=st.lists(guest_facts, max_size=5, unique_by=lambda g: g.uuid).map(tuple),
         facts=host_facts(),
         sent_at=moments,
@@ -182,7 +182,7 @@ def request_json():
 def report_json():
     return Report(
         host="h1",
-        started=1,
+        number=Number(1, 1),
         guests=(GuestFacts(uuid=GUEST, counter=1, digest="0" * 32, scanned_at=1.0),),
         facts=HostFacts(mem_total_bytes=100, mem_available_bytes=50),
         sent_at=2.0,

@@ -60,16 +60,20 @@ def test_a_guest_larger_than_every_host_stays_unplaced_with_its_reason():
     assert "placement-memory" in planned.unplaced[0].reason
 
 
-def test_while_two_keys_are_in_use_everything_stays():
+@pytest.mark.parametrize("strategy", ["union", "original"])
+def test_while_two_keys_are_in_use_everything_stays(strategy):
     snapshot = cluster({"a": "m0", "b": "m1", "c": "m1"})
     keys = {"a": SealKey(bytes(32)), "b": SealKey(b"1" * 32), "c": SealKey(bytes(32))}
     snapshot = dataclasses.replace(
         snapshot,
         samples={name: s.sealed(keys[name]) for name, s in snapshot.samples.items()},
     )
-    planned = plan(snapshot)
+    planned = plan(snapshot, strategy=strategy)
     assert planned.verdict is Verdict.STAY
+    assert planned.moves == ()
     assert "fingerprints differ in key" in planned.why
+    assert f"{keys['a'].key_id.hex()}: 2 guests on m0, m1" in planned.why
+    assert f"{keys['b'].key_id.hex()}: 1 guest on m1" in planned.why
     assert planned.before["m1"].pages == 512
 
 
