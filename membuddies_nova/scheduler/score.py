@@ -2,13 +2,15 @@
 """Nova's host states held against a request, by :mod:`membuddies_nova.scoreboard`.
 
 What Nova alone knows of a host at this moment is added: the instances that it
-counts there, and the guests of the same request that it has booked already.
+counts there, and the guests of the same request that it has booked already. Of an
+instance that the board does not know its own request tells, if it passed through
+here, else what Nova holds of it.
 """
 
 from typing import Any
 
 from membuddies_nova.cluster import Guest
-from membuddies_nova.scheduler import request
+from membuddies_nova.scheduler import recent, request
 from membuddies_nova.scoreboard import score
 from membuddies_nova.scoreboard.board import Scoreboard
 
@@ -16,11 +18,17 @@ from membuddies_nova.scoreboard.board import Scoreboard
 class RequestScorer:
     """Scores hosts for one request; lives as long as the request.
 
+    :param memory: what earlier requests told of their guests
     :param spec: nova.objects.RequestSpec
     """
 
-    def __init__(self, board: Scoreboard, spec: Any) -> None:
-        self._scorer = score.Scorer(board, request.requested_guest(spec))
+    def __init__(
+        self, board: Scoreboard, memory: recent.RecentRequests, spec: Any
+    ) -> None:
+        guest = request.requested_guest(spec)
+        self._memory = memory
+        memory.remember(guest)
+        self._judge = score.Scorer(board, guest, request.asked_uuids(spec)).judge
 
     def score(self, state: Any) -> float:
         """The expected shared fraction of the guest's memory, 0 to 1.
@@ -31,8 +39,9 @@ class RequestScorer:
         instances = state.instances.copy()
 
         def told(uuid: str) -> Guest:
-            return request.booked_guest(uuid, instances[uuid])
+            guest = self._memory.guest(uuid)
+            return guest or request.booked_guest(uuid, instances[uuid])
 
-        return self._scorer.judge(
+        return self._judge(
             state.host, instances.keys(), request.siblings(state), told
         ).score

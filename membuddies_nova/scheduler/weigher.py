@@ -31,7 +31,7 @@ from typing import Any
 import nova.conf
 from nova.scheduler import weights
 
-from membuddies_nova.scheduler import local_board
+from membuddies_nova.scheduler import local_board, recent
 from membuddies_nova.scheduler.rare_log import RareLog
 from membuddies_nova.scheduler.score import RequestScorer
 
@@ -52,19 +52,25 @@ class SharingWeigher(weights.BaseHostWeigher):
         # Nova makes one weigher in its master process, and all threads of each
         # forked worker use it: it keeps nothing of a request.
         self._boards = local_board.shared()
+        self._recent = recent.shared()
+        # Reads the option of this moment, as CONF itself does.
+        self._options = CONF.membuddies
 
     def weight_multiplier(self, host_state: Any) -> float:
         """The least value among the host's aggregates, or the option's."""
         try:
-            values = [
-                _number(aggregate.metadata[MULTIPLIER], f"aggregate {aggregate.name}")
-                for aggregate in host_state.aggregates
-                if MULTIPLIER in aggregate.metadata
-            ]
-            numbers = [value for value in values if value is not None]
-            if numbers:
-                return min(numbers)
-            option = CONF.membuddies.sharing_weight_multiplier
+            aggregates = host_state.aggregates
+            if aggregates:
+                numbers = [
+                    number
+                    for aggregate in aggregates
+                    if (value := aggregate.metadata.get(MULTIPLIER)) is not None
+                    and (number := _number(value, f"aggregate {aggregate.name}"))
+                    is not None
+                ]
+                if numbers:
+                    return min(numbers)
+            option = self._options.sharing_weight_multiplier
             return _number(option, "[membuddies] in nova.conf") or 0.0
         except Exception as error:  # noqa: BLE001 Nova must place on
             RARE_LOG.warning("multiplier", "no multiplier, 0 is used: %r", error)
@@ -85,19 +91,18 @@ class SharingWeigher(weights.BaseHostWeigher):
             board = self._boards.current()
             if board is None:
                 return [0.0] * len(states)
-            scorer = RequestScorer(board, spec)
+            score = RequestScorer(board, self._recent, spec).score
         except Exception as error:  # noqa: BLE001 Nova must place on
             RARE_LOG.warning("request", "a request is not scored: %r", error)
             return [0.0] * len(states)
-        return [_score(scorer, state) for state in states]
-
-
-def _score(scorer: RequestScorer, state: Any) -> float:
-    try:
-        return scorer.score(state)
-    except Exception as error:  # noqa: BLE001 Nova must place on
-        RARE_LOG.warning("host", "host %s is not scored: %r", state, error)
-        return 0.0
+        found = []
+        for state in states:
+            try:
+                found.append(score(state))
+            except Exception as error:  # noqa: BLE001 Nova must place on
+                RARE_LOG.warning("host", "host %s is not scored: %r", state, error)
+                found.append(0.0)
+        return found
 
 
 def _number(value: object, origin: str) -> float | None:

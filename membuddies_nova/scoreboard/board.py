@@ -284,12 +284,14 @@ class Scoreboard:
 
         It stands for an image of which no guest is known yet; 0 if none is.
         """
-        of_images = [
-            self.overlaps_mb(row).get(row, 0.0)
-            for row, profile in enumerate(self.row_profile.tolist())
-            if is_of_image(self.profiles[profile])
-        ]
-        return float(np.median(of_images)) if of_images else 0.0
+        of_image = np.array([is_of_image(profile) for profile in self.profiles], bool)
+        rows = np.arange(len(self.row_key))
+        begins = np.diff(self.overlap_end, prepend=0)
+        with_itself = self.overlap_row == np.repeat(rows, begins)
+        sizes_mb = np.zeros(len(rows))
+        sizes_mb[self.overlap_row[with_itself]] = self.overlap_mb[with_itself]
+        of_images = sizes_mb[of_image[self.row_profile]] if len(rows) else sizes_mb
+        return float(np.median(of_images)) if len(of_images) else 0.0
 
     def prepared(self) -> Self:
         """Itself, with its look-up tables made, so that no request waits."""

@@ -80,6 +80,9 @@ class Verdict(NamedTuple):
     booked_mb: int = 0
 
 
+_PROMISING = tuple(state for state in KsmState if state.promises_merging)
+
+
 def _nobody(_uuid: str) -> None:
     return None
 
@@ -89,9 +92,13 @@ class Scorer:
 
     :param guest: as the request describes it; what Nova leaves out of its
         requests is taken from the board
+    :param asked: uuids of the guests of the same request, which are its siblings
+        wherever Nova counts them
     """
 
-    def __init__(self, board: Scoreboard, guest: Guest) -> None:
+    def __init__(
+        self, board: Scoreboard, guest: Guest, asked: Set[str] = frozenset()
+    ) -> None:
         self._board = board
         self._guest = guest = _completed(board, guest)
         self._key = guest.scope_key(board.scope)
@@ -110,6 +117,7 @@ class Scorer:
             self._shared_mb = self._shared_mb or board.shared_mb(self._row)
             self._overlaps_mb = board.overlaps_mb(self._row)
         self._sibling_mb = self._overlap_mb(self._row, self._profile)
+        self._not_booked = asked | {guest.uuid}
 
     @property
     def profile(self) -> str | None:
@@ -132,10 +140,11 @@ class Scorer:
         if line is None:
             return Verdict(0.0, Finding.UNKNOWN_HOST)
         booked_mb, booked_kin_mb = self._booked(host, instances, siblings, told)
-        kin_mb = self._shared_mb.get(host, 0.0)
-        shared_mb = max(kin_mb, booked_kin_mb)
+        shared_mb = kin_mb = self._shared_mb.get(host, 0.0)
+        if booked_kin_mb > kin_mb:
+            shared_mb = booked_kin_mb
         memory_mb = self._guest.memory_mb
-        if not line.ksm.promises_merging:
+        if line.ksm not in _PROMISING:
             off = line.ksm is KsmState.OFF
             finding = Finding.KSM_OFF if off else Finding.KSM_UNKNOWN
         elif memory_mb <= 0:
@@ -158,12 +167,12 @@ class Scorer:
         :returns: memory of the guests booked there in MB; what the guest is
             expected to share with one of them in MB
         """
+        settled, pending = self._board.settled(host), self._board.pending(host)
+        if not (siblings or pending) and instances <= settled:
+            return 0, 0.0
         memory_mb = siblings * self._guest.memory_mb
-        shared_mb = self._sibling_mb if siblings > 0 else 0.0
-        uuids = instances - self._board.settled(host)
-        for uuid in uuids | self._board.pending(host):
-            if uuid == self._guest.uuid:
-                continue
+        shared_mb = self._sibling_mb if siblings else 0.0
+        for uuid in ((instances - settled) | pending) - self._not_booked:
             known = self._board.guest(uuid)
             if known is not None:
                 size_mb, key, row = known.memory_mb, known.key, known.row

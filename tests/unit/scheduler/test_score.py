@@ -4,6 +4,7 @@
 import pytest
 
 from membuddies_nova.cluster import KsmState, Scope
+from membuddies_nova.scheduler.recent import RecentRequests
 from membuddies_nova.scheduler.score import RequestScorer
 from tests.unit.scheduler.requests import IMAGE, instance_uuid, objects, spec, state
 from tests.unit.scoreboard.boards import GuestRow, board
@@ -15,7 +16,7 @@ HOSTS = {"m0": (KsmState.MERGING, 8000), "m1": (KsmState.MERGING, 8000)}
 
 
 def score(value, request, host_state):
-    return RequestScorer(value, request).score(host_state)
+    return RequestScorer(value, RecentRequests(), request).score(host_state)
 
 
 def test_the_score_is_the_expected_share_of_the_flavors_memory():
@@ -194,6 +195,26 @@ def test_guests_of_one_request_are_kin_of_each_other():
     assert score(value, request, host) == 0.0
     host.consume_from_request(request)
     assert score(value, request, host) == 0.3
+
+
+def test_a_group_member_that_nova_counts_already_takes_memory_once():
+    value = board(hosts={"m0": (KsmState.MERGING, 2000)}, rows={ROW: {"m0": 250.0}})
+    request, host = spec(memory_mb=1000), state("m0")
+    assert score(value, request, host) == 0.25
+    # Of a server group Nova adds whom it has just booked.
+    host.consume_from_request(request)
+    host.instances[request.instance_uuid] = objects.Instance(uuid=request.instance_uuid)
+    request.instance_uuid = instance_uuid(98)
+    assert score(value, request, host) == 0.25
+
+
+def test_a_stub_is_known_by_the_request_that_booked_it():
+    value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, overlaps={(ROW, ROW): 300.0})
+    memory = RecentRequests()
+    RequestScorer(value, memory, spec(number=1, memory_mb=7200))
+    host = state("m1", instances=[1])
+    assert RequestScorer(value, memory, spec(memory_mb=800)).score(host) == 0.375
+    assert RequestScorer(value, memory, spec(memory_mb=801)).score(host) == 0.0
 
 
 def test_guests_of_one_request_take_memory_from_each_other():
