@@ -8,6 +8,7 @@ would un-merge what others measure.
 
 import contextlib
 import fcntl
+import io
 import os
 import pathlib
 import sys
@@ -78,14 +79,14 @@ def converge(scans_alike: int = 3, timeout_seconds: float = 120) -> None:
 def merged(child: processes.Child) -> npt.NDArray[np.bool_]:
     """For each page of a child's memory whether KSM owns its frame."""
     entries = child.entries()
-    flags = np.array(
-        [_frame_flags(int(frame)) for frame in pagemap.frames(entries)], dtype=np.uint64
-    )
+    with KPAGEFLAGS.open("rb", buffering=0) as file:
+        flags = np.array(
+            [_frame_flags(file, int(frame)) for frame in pagemap.frames(entries)],
+            dtype=np.uint64,
+        )
     is_ksm = (flags >> np.uint64(_KSM_BIT) & np.uint64(1)) == 1
     return is_ksm & pagemap.present(entries)
 
 
-def _frame_flags(frame: int) -> int:
-    with KPAGEFLAGS.open("rb", buffering=0) as file:
-        file.seek(frame * 8)
-        return int.from_bytes(file.read(8), sys.byteorder)
+def _frame_flags(file: io.FileIO, frame: int) -> int:
+    return int.from_bytes(os.pread(file.fileno(), 8, frame * 8), sys.byteorder)
