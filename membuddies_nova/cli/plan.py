@@ -150,6 +150,7 @@ class Plan(ReportCommand):
             else parsed_args.max_moves,
             min_gain_mb=group.min_gain_mb,
             cooldown_seconds=group.cooldown_seconds,
+            scopes_apart=group.ksm_isolation,
         )
         return snapshot.thinned(parsed_args.shift or 0), limits
 

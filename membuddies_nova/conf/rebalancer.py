@@ -54,6 +54,13 @@ OPTIONS: list[cfg.Opt] = [
         help="How far sharing counts in a decision. With `global` a tenant's content "
         "decides beside whom it runs, which tells tenants about each other.",
     ),
+    cfg.BoolOpt(
+        "ksm_isolation",
+        mutable=True,
+        default=False,
+        help="Whether KsmIsolationFilter is enabled in nova-scheduler. Plans then "
+        "hold no move that it would refuse; without this such moves fail.",
+    ),
     cfg.FloatOpt(
         "period_seconds",
         mutable=True,

@@ -51,6 +51,7 @@ def rules(conf: cfg.ConfigOpts) -> Rules:
                 max_moves=group.max_moves_per_plan,
                 min_gain_mb=group.min_gain_mb,
                 cooldown_seconds=group.cooldown_seconds,
+                scopes_apart=group.ksm_isolation,
             ),
         ),
         period_seconds=group.period_seconds,

@@ -32,7 +32,8 @@ request books on the host at the same time. ``membuddies status`` names the host
 where guests have met.
 """
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import nova.conf
@@ -89,7 +90,7 @@ class KsmIsolationFilter(filters.BaseHostFilter):
                 error,
             )
             return [] if closed else states
-        passed = [state for state in states if judge.passes(state)]
+        passed = judge.passing(states)
         if len(passed) < len(states):
             RARE_LOG.info(
                 "refused",
@@ -126,7 +127,8 @@ class _Judge:
         self._board = board
         self._memory = memory
         memory.remember(self.guest)
-        self._closed = CONF.membuddies.isolation_fails_closed
+        self._words: dict[tuple[int, ...], tuple[str | None, bool]] = {}
+        self._closed: bool = CONF.membuddies.isolation_fails_closed
         self._isolation = Isolation(
             board.tenancy,
             uuid=self.guest.uuid,
@@ -134,31 +136,48 @@ class _Judge:
             unknown_is_foreign=self._closed,
         )
 
-    def passes(self, state: Any) -> bool:
-        try:
-            return self._passes(state)
-        except Exception as error:  # noqa: BLE001 Nova must place on
-            RARE_LOG.warning("host", "host %s cannot be judged: %r", state, error)
-            return not self._closed
+    def passing(self, states: list[Any]) -> list[Any]:
+        """Those of the hosts that the guest may go to."""
+        passed = []
+        for state in states:
+            try:
+                if self._passes(state):
+                    passed.append(state)
+            except Exception as error:  # noqa: BLE001 Nova must place on
+                RARE_LOG.warning("host", "host %s cannot be judged: %r", state, error)
+                if not self._closed:
+                    passed.append(state)
+        return passed
 
     def _passes(self, state: Any) -> bool:
-        aggregates = state.aggregates
-        if aggregates:
-            group = told_by(aggregates, TRUST_GROUP_KEY)
+        if state.aggregates:
+            group, ksm_free = self._word(state.aggregates)
             if group not in (None, self.guest.trust_group):
                 return False
-            if declared_ksm_free(aggregates) and self._is_off(state.host):
+            if ksm_free and self._is_off(state.host):
                 return True
         # Other threads add to and remove from the mapping: copy() is atomic.
         instances = state.instances.copy()
-
-        def told(uuid: str) -> str | None:
-            guest = self._memory.guest(uuid)
-            if guest is not None:
-                return guest.trust_key
-            return request.booked_trust_key(instances.get(uuid))
-
+        told = functools.partial(self._told, instances)
         return self._isolation.is_among_kin(state.host, instances.keys(), told)
+
+    def _word(self, aggregates: list[Any]) -> tuple[str | None, bool]:
+        """A trust group and whether KSM is kept off, as a host's aggregates say.
+
+        Nova has one object for an aggregate, whatever host it names.
+        """
+        members = tuple(map(id, aggregates))
+        word = self._words.get(members)
+        if word is None:
+            word = told_by(aggregates, TRUST_GROUP_KEY), declared_ksm_free(aggregates)
+            self._words[members] = word
+        return word
+
+    def _told(self, instances: Mapping[str, Any], uuid: str) -> str | None:
+        guest = self._memory.guest(uuid)
+        if guest is not None:
+            return guest.trust_key
+        return request.booked_trust_key(instances.get(uuid))
 
     def _is_off(self, host: str) -> bool:
         line = self._board.host(host)

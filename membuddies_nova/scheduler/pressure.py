@@ -17,6 +17,7 @@ swaps in is over a limit. What is not known of a host turns it away from nobody:
 kernel without PSI, an agent that has not reported, a controller that is away.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -44,6 +45,7 @@ class MemoryPressureFilter(filters.BaseHostFilter):
         # forked worker use it.
         self._boards = local_board.shared()
         self._recent = recent.shared()
+        self._held: tuple[Scoreboard, object, Mapping[str, float]] | None = None
 
     def host_passes(self, host_state: Any, filter_properties: Any) -> bool:
         """Whether one host passes; Nova asks ``filter_all``."""
@@ -60,13 +62,13 @@ class MemoryPressureFilter(filters.BaseHostFilter):
             RARE_LOG.ended("board")
             if utils.request_is_rebuild(spec_obj):
                 return states
-            judge = _Judge(board, self._recent, spec_obj)
+            judge = _Judge(board, self._headroom_mb(board), self._recent, spec_obj)
         except Exception as error:  # noqa: BLE001 Nova must place on
             RARE_LOG.warning(
                 "request", "a request cannot be read, so every host passes: %r", error
             )
             return states
-        passed = [state for state in states if judge.passes(state)]
+        passed = judge.passing(states)
         if len(passed) < len(states):
             RARE_LOG.info(
                 "refused",
@@ -88,6 +90,45 @@ class MemoryPressureFilter(filters.BaseHostFilter):
             )
         return passed
 
+    def _headroom_mb(self, board: Scoreboard) -> Mapping[str, float]:
+        """What each host may take in MB; made anew for a board or other options."""
+        options = CONF.membuddies
+        limits = (
+            options.unshare_fraction,
+            options.memory_pressure_limit,
+            options.swap_in_limit_pages_per_second,
+        )
+        # One tuple, so that a thread sees a table with its own board and limits.
+        held = self._held
+        if held is None or held[0] is not board or held[1] != limits:
+            self._held = held = (board, limits, _headroom_mb(board, *limits))
+        return held[2]
+
+
+def _headroom_mb(
+    board: Scoreboard,
+    unshare_fraction: float,
+    pressure_limit: float,
+    swap_in_limit: float,
+) -> dict[str, float]:
+    """Memory for new guests on each host in MB.
+
+    Less than none where a limit is exceeded; hosts of unknown memory are left out.
+    """
+    headroom: dict[str, float] = {}
+    for host in board.hosts:
+        line = board.host(host)
+        if line is None:
+            continue
+        if (line.pressure or 0.0) > pressure_limit or (
+            line.swap_in_pages_per_second or 0
+        ) > swap_in_limit:
+            headroom[host] = -math.inf
+        elif line.available_mb is not None:
+            lent_mb = unshare_fraction * (line.sharing_mb or 0)
+            headroom[host] = line.available_mb - lent_mb - board.pending_mb(host)
+    return headroom
+
 
 class _Judge:
     """Hosts before one request.
@@ -96,7 +137,11 @@ class _Judge:
     """
 
     def __init__(
-        self, board: Scoreboard, memory: recent.RecentRequests, spec: Any
+        self,
+        board: Scoreboard,
+        headroom_mb: Mapping[str, float],
+        memory: recent.RecentRequests,
+        spec: Any,
     ) -> None:
         self.guest = request.requested_guest(spec)
         self.unknown_host: str | None = None
@@ -104,45 +149,33 @@ class _Judge:
         self._memory = memory
         memory.remember(self.guest)
         self._asked = request.asked_uuids(spec)
-        options = CONF.membuddies
-        self._unshare_fraction: float = options.unshare_fraction
-        self._pressure_limit: float = options.memory_pressure_limit
-        self._swap_in_limit: float = options.swap_in_limit_pages_per_second
+        self._headroom_mb = headroom_mb
 
-    def passes(self, state: Any) -> bool:
-        try:
-            return self._passes(state)
-        except Exception as error:  # noqa: BLE001 Nova must place on
-            RARE_LOG.warning("host", "host %s passes unjudged: %r", state, error)
-            return True
+    def passing(self, states: list[Any]) -> list[Any]:
+        """Those of the hosts that can take the guest."""
+        passed = []
+        for state in states:
+            try:
+                if self._passes(state):
+                    passed.append(state)
+            except Exception as error:  # noqa: BLE001 Nova must place on
+                RARE_LOG.warning("host", "host %s passes unjudged: %r", state, error)
+                passed.append(state)
+        return passed
 
     def _passes(self, state: Any) -> bool:
-        line = self._board.host(state.host)
-        if line is None:
+        headroom_mb = self._headroom_mb.get(state.host)
+        if headroom_mb is None:
             self.unknown_host = state.host
             return True
-        if line.pressure is not None and line.pressure > self._pressure_limit:
-            return False
-        swap_in = line.swap_in_pages_per_second
-        if swap_in is not None and swap_in > self._swap_in_limit:
-            return False
-        if line.available_mb is None:
-            self.unknown_host = state.host
-            return True
-        wanted_mb = self.guest.memory_mb * (1 + request.siblings(state))
-        lent_mb = self._unshare_fraction * (line.sharing_mb or 0)
-        booked_mb = self._board.pending_mb(state.host) + self._newer_mb(state)
-        return line.available_mb - booked_mb >= wanted_mb + lent_mb
-
-    def _newer_mb(self, state: Any) -> int:
-        """Memory of the guests that Nova counts there and the board does not."""
         # Other threads add to and remove from the mapping: copy() is atomic.
         instances = state.instances.copy()
         present = self._board.tenancy.present(state.host)
-        if instances.keys() <= present:
-            return 0
-        newer = instances.keys() - present - self._asked
-        return sum(self._size_mb(uuid, instances) for uuid in newer)
+        if not instances.keys() <= present:
+            # Guests that Nova counts there and the board does not.
+            newer = instances.keys() - present - self._asked
+            headroom_mb -= sum(self._size_mb(uuid, instances) for uuid in newer)
+        return self.guest.memory_mb * (1 + request.siblings(state)) <= headroom_mb
 
     def _size_mb(self, uuid: str, instances: Mapping[str, Any]) -> int:
         """A guest's memory, 0 if nobody told."""

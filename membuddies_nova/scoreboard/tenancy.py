@@ -88,18 +88,27 @@ class Isolation:
         self._key = key
         self._unknown_is_foreign = unknown_is_foreign
         self._kin = tenancy.kin(key)
-        self._own_key_only: frozenset[str | None] = frozenset((key,))
+        self._own: frozenset[str | None] = frozenset((key,))
+        self._own_or_unknown: frozenset[str | None] = frozenset((key, None))
 
     def is_among_kin(self, host: str, instances: Set[str], told: Told) -> bool:
         """Whether a host holds no guest of another trust key.
 
-        Both Nova's list and the board's count: either may be the older one.
+        Both Nova's list and the board's count: either may be the older one. Most
+        hosts are judged by the keys that are there.
 
         :param instances: uuids of the guests that Nova counts there
         :param told: asked for guests that the tenancy does not know
         """
-        if self._tenancy.keys_on(host) <= self._own_key_only and instances <= self._kin:
-            return True
+        keys = self._tenancy.keys_on(host)
+        if keys <= self._own:
+            if instances <= self._kin:
+                return True
+        elif (
+            not keys <= self._own_or_unknown
+            and self._uuid not in self._tenancy.present(host)
+        ):
+            return False
         strangers = (instances | self._tenancy.present(host)) - self._kin
         strangers -= {self._uuid}
         return not any(self._is_foreign(uuid, told) for uuid in strangers)

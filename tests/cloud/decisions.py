@@ -54,7 +54,7 @@ class SchedulerLog:
     @property
     def text(self) -> str:
         """All of it."""
-        return self._text(self.begin)
+        return self.text_since(self.begin)
 
     def boards(self, since: int) -> dict[int, int]:
         """How many profiles were on the board that each worker took last; by pid.
@@ -88,11 +88,12 @@ class SchedulerLog:
         )
 
     def _lines(self, since: int) -> Iterator[re.Match[str]]:
-        for text in self._text(since).splitlines():
+        for text in self.text_since(since).splitlines():
             if line := _LINE.match(text):
                 yield line
 
-    def _text(self, since: int) -> str:
+    def text_since(self, since: int) -> str:
+        """What was written when it had this size, and later."""
         with self.path.open("rb") as file:
             file.seek(since)
             return file.read().decode()

@@ -25,19 +25,28 @@ def config(tmp_path, database_url):
     return path
 
 
-def fill(database, now):
-    """Two hosts and three guests, of which a is far from its kin."""
+def fill(database, now, **facts):
+    """Two hosts and three guests, of which a is far from its kin.
+
+    :param facts: more of a guest, by its name
+    """
     with database.writer() as session:
         inventory.replace(
             session,
             [Host(name=name, memory_mb=4096) for name in ("m0", "m1")],
             [
-                Guest(uuid=name, name=name, memory_mb=256, host=host)
+                Guest(
+                    uuid=name,
+                    name=name,
+                    memory_mb=256,
+                    host=host,
+                    **facts.get(name, {}),
+                )
                 for name, host in HOSTS.items()
             ],
             now,
         )
-    facts = HostFacts(
+    host_facts = HostFacts(
         mem_total_bytes=2**32,
         mem_available_bytes=2**31,
         ksm=KsmFacts(state=KsmState.MERGING),
@@ -45,7 +54,7 @@ def fill(database, now):
     for host in ("m0", "m1"):
         with database.writer() as session:
             reports.store(
-                session, host, Number(1, 1), facts, [], now, tag="", key_id=""
+                session, host, Number(1, 1), host_facts, [], now, tag="", key_id=""
             )
     body = codec.encode(sample_of(range(50_000), shift=6).sealed(KEY))
     for guest, host in HOSTS.items():
@@ -83,3 +92,13 @@ def test_a_move_under_the_rebalancers_threshold_is_not_planned(database, config)
         file.write("[rebalancer]\nmin_gain_mb = 1000\n")
     plan = answer("--config-file", config, "plan")
     assert plan["verdict"] == "stay"
+
+
+def test_where_tenants_are_kept_apart_no_move_brings_them_together(database, config):
+    fill(database, time.time(), b={"movable": False}, c={"project": "other"})
+    plan = answer("--config-file", config, "plan")
+    assert [(move["guest"], move["to"]) for move in plan["moves"]] == [("a", "m1")]
+    with config.open("a") as file:
+        file.write("[rebalancer]\nksm_isolation = true\n")
+    plan = answer("--config-file", config, "plan")
+    assert plan["moves"] == []
