@@ -47,6 +47,23 @@ function write_uwsgi_config {
     :
 }
 
+# DevStack's own way to start the client once for all commands, as that takes longer
+# than a command. Its unit would not be started here, and its socket's path is one for
+# the whole machine.
+function start_cli_server {
+    local server=$FILES/openstack-cli-server
+    local python
+    python=$(dirname "$(readlink -f "$(type -p openstack)")")/python
+    sed -i "s|/tmp/openstack.sock|$TOP_DIR/openstack.sock|" "$server"/*
+    "$python" -W ignore "$server"/openstack-cli-server &> "$TOP_DIR/cli-server.log" &
+    trap "kill $!" EXIT
+    until [[ -S $TOP_DIR/openstack.sock ]]; do
+        kill -0 $!
+        sleep 0.1
+    done
+    PATH=$server:$PATH
+}
+
 function stack {
     echo "PACKAGES $(get_plugin_packages | tr '\n' ' ')"
     run_phase stack pre-install
@@ -64,6 +81,7 @@ function stack {
     if is_service_enabled key; then
         write_clouds_yaml
         export OS_CLOUD=devstack-admin
+        start_cli_server
     fi
     sudo mkdir -p "$NOVA_CONF_DIR" "$PLACEMENT_CONF_DIR"
     create_nova_conf

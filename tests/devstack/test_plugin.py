@@ -24,29 +24,33 @@ from tests.functional.services import MariaDB
 # Slow machines take minutes for one node: DevStack starts hundreds of processes.
 pytestmark = pytest.mark.timeout(1800)
 
-# Any filter will do that DevStack does not enable.
-FILTER = "nova.scheduler.filters.all_hosts_filter.AllHostsFilter"
+FILTERS = (
+    "membuddies_nova.scheduler.isolation.KsmIsolationFilter",
+    "membuddies_nova.scheduler.pressure.MemoryPressureFilter",
+)
 
 _CLASSES = """\
 import json
 from membuddies_nova.conf import bus
 from nova import config
 from nova.conf import CONF
-from nova.scheduler import weights
+from nova.scheduler import filters, weights
 config.parse_args(["nova-scheduler"])
 bus.register(CONF)
 handler = weights.HostWeightHandler()
 found = handler.get_matching_classes(CONF.filter_scheduler.weight_classes)
+known = filters.HostFilterHandler().get_matching_classes(
+    CONF.filter_scheduler.available_filters)
 print("RESULT", json.dumps([sorted(one.__name__ for one in found), [
-    list(CONF.filter_scheduler.available_filters),
+    sorted(one.__name__ for one in known),
     list(CONF.filter_scheduler.enabled_filters)], CONF.membuddies.transport_url]))
 """
 
 
 @pytest.fixture(scope="module")
 def controller(make_node: MakeNode, settings: dict[str, str]) -> Node:
-    """One node for everything, with DevStack's defaults, and a filter."""
-    node = make_node(settings | {"MEMBUDDIES_FILTERS": FILTER})
+    """One node for everything, with DevStack's defaults, and our filters."""
+    node = make_node(settings | {"MEMBUDDIES_FILTERS": ",".join(FILTERS)})
     node.devstack("stack")
     return node
 
@@ -95,11 +99,18 @@ def test_nova_loads_the_weigher_beside_all_of_its_own(controller: Node) -> None:
     assert {"RAMWeigher", "CPUWeigher", "IoOpsWeigher"} < set(classes)
 
 
-def test_a_filter_is_added_to_those_that_nova_has(controller: Node) -> None:
+def test_our_filters_are_added_to_those_that_nova_has(controller: Node) -> None:
+    ours = [name.rpartition(".")[2] for name in FILTERS]
     _, (available, enabled), _ = _seen_by_nova(controller)
-    assert available == ["nova.scheduler.filters.all_filters", FILTER]
-    assert enabled[-1] == FILTER.rpartition(".")[2]
+    assert set(enabled) < set(available)
+    assert "AggregateMultiTenancyIsolation" in available
+    assert enabled[-2:] == ours
     assert "ComputeFilter" in enabled
+
+
+def test_the_rebalancer_hears_that_tenants_are_kept_apart(controller: Node) -> None:
+    ours = _ini(controller.etc / "membuddies" / "membuddies.conf")
+    assert ours["rebalancer"]["ksm_isolation"] == "True"
 
 
 def test_services_and_scheduler_use_the_vhost_of_their_own(controller: Node) -> None:
