@@ -10,8 +10,9 @@ DEVSTACK_FILES := devstack/plugin.sh devstack/settings devstack/lib/membuddies
 SHELL_FILES := $(sort $(shell git ls-files '*.sh') .ci/run $(DEVSTACK_FILES))
 BENCHMARKS := $(shell grep -l '__main__' tests/benchmarks/*.py | sed 's/\.py$$//; s|/|.|g')
 
-.PHONY: packages guest-packages guest venv lock demo demo-down cloud-up cloud-down distclean
-.PHONY: lint test test-unit test-functional test-cloud test-devstack test-oldest bench docs
+.PHONY: packages guest-packages guest guest-deb venv lock demo demo-down cloud-up
+.PHONY: cloud-down distclean lint test test-unit test-functional test-kmod test-cloud
+.PHONY: test-devstack test-oldest bench docs
 
 # From an empty machine to a cloud with our services on it, told as a story.
 demo:
@@ -35,8 +36,12 @@ guest-packages: packages
 	tools/install-packages.sh guest
 
 # The guests' module for each kernel whose headers are installed, and the tracer.
-guest: guest-packages
+guest:
 	$(MAKE) -C guest_kmod
+
+# The Debian package that brings both into an image; prints where it lies.
+guest-deb: guest
+	@tools/build-guest-deb.sh
 
 # Everything that the project promises, the quickest first, each part in a process
 # of its own. A skipped test fails the run. DevStack's plugin is tested where
@@ -44,6 +49,7 @@ guest: guest-packages
 test: lint
 	$(PYTEST) tests/unit
 	$(PYTEST) tests/functional
+	$(PYTEST) tests/kmod
 	$(PYTEST) tests/cloud
 	$(if $(DEVSTACK_DIR),$(PYTEST) tests/devstack)
 
@@ -53,6 +59,10 @@ test-unit: venv
 # Starts its own RabbitMQ and MariaDB on loopback.
 test-functional: venv
 	$(PYTEST) tests/functional
+
+# The guests' module and tracer, in guests with Debian's kernels.
+test-kmod: venv guest-packages
+	$(PYTEST) tests/kmod
 
 test-cloud: venv
 	$(PYTEST) tests/cloud

@@ -109,18 +109,44 @@ static void interrupt(int number)
 	interrupted = 1;
 }
 
+static bool write_all(int file, const void *data, size_t size)
+{
+	const char *at = data;
+
+	while (size) {
+		ssize_t done = write(file, at, size);
+
+		if (done < 0)
+			return false;
+		at += done;
+		size -= done;
+	}
+	return true;
+}
+
+/*
+ * To whoever called it by hand, and to the kernel's log with its priority, where
+ * stdio fails: it seeks.
+ */
 __attribute__((format(printf, 1, 2))) static void complain(const char *format, ...)
 {
-	int log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
+	static const char priority[] = "<3>", name[] = "<3>membuddies-trace: ";
 	char text[256];
 	va_list arguments;
+	size_t size = sizeof(name) - 1;
+	int log;
 
+	memcpy(text, name, size);
 	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
+	vsnprintf(text + size, sizeof(text) - size - 1, format, arguments);
 	va_end(arguments);
-	dprintf(STDERR_FILENO, "membuddies-trace: %s\n", text);
+	size = strlen(text);
+	text[size++] = '\n';
+	write_all(STDERR_FILENO, text + sizeof(priority) - 1,
+		  size - sizeof(priority) + 1);
+	log = open("/dev/kmsg", O_WRONLY | O_CLOEXEC);
 	if (log >= 0) {
-		dprintf(log, "<3>membuddies-trace: %s\n", text);
+		write_all(log, text, size);
 		close(log);
 	}
 }
@@ -256,7 +282,8 @@ static int open_device(void)
 		wait_a_little();
 	}
 	if (file < 0)
-		complain(DEVICE ": %m");
+		complain(DEVICE ": %s",
+			 interrupted ? "interrupted" : strerror(errno));
 	return file;
 }
 
@@ -281,21 +308,6 @@ static enum status walk(void)
 	close(file);
 	condense();
 	return got ? FAILED : DONE;
-}
-
-static bool write_all(int file, const void *data, size_t size)
-{
-	const char *at = data;
-
-	while (size) {
-		ssize_t done = write(file, at, size);
-
-		if (done < 0)
-			return false;
-		at += done;
-		size -= done;
-	}
-	return true;
 }
 
 static enum status leave(uint64_t seed)

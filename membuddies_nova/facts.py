@@ -29,6 +29,13 @@ class Reason(enum.StrEnum):
     NOT_NOVA = "not-nova"
     NOT_QEMU = "not-qemu"
     UNREADABLE = "unreadable"
+    LIBVIRT_REFUSED = "libvirt-refused"
+    GUEST_AGENT_SILENT = "guest-agent-silent"
+    GUEST_EXEC_BLOCKED = "guest-exec-blocked"
+    TRACER_MISSING = "tracer-missing"
+    MODULE_REFUSED = "module-refused"
+    TRACE_FAILED = "trace-failed"
+    TRACE_IMPLAUSIBLE = "trace-implausible"
 
     @property
     def sentence(self) -> str:
@@ -53,6 +60,31 @@ _SENTENCES = {
     Reason.UNREADABLE: (
         "its memory cannot be read: the agent lacks CAP_SYS_PTRACE or "
         "CAP_DAC_READ_SEARCH"
+    ),
+    Reason.LIBVIRT_REFUSED: (
+        "libvirt refuses the agent a read-write connection, without which a guest "
+        "cannot be asked for its fingerprint"
+    ),
+    Reason.GUEST_AGENT_SILENT: (
+        "its QEMU guest agent does not answer: its image needs "
+        "hw_qemu_guest_agent=yes and the package qemu-guest-agent"
+    ),
+    Reason.GUEST_EXEC_BLOCKED: (
+        "its QEMU guest agent is not allowed guest-exec and guest-file-read"
+    ),
+    Reason.TRACER_MISSING: (
+        "the package membuddies-guest is not installed in it, or has no module "
+        "for its kernel"
+    ),
+    Reason.MODULE_REFUSED: (
+        "its kernel refuses the module: lockdown, Secure Boot, or a module that "
+        "was built for another kernel"
+    ),
+    Reason.TRACE_FAILED: (
+        "its tracer failed or did not end in time; the guest's kernel log says why"
+    ),
+    Reason.TRACE_IMPLAUSIBLE: (
+        "what its guest agent or its tracer answered cannot be true"
     ),
 }
 

@@ -10,6 +10,8 @@ import enum
 from typing import Self
 from xml.etree import ElementTree
 
+from membuddies_agent.source import EXTRA_SPEC, Source
+
 _NOVA_NAMESPACES = (
     "http://openstack.org/xmlns/libvirt/nova/1.1",
     "http://openstack.org/xmlns/libvirt/nova/1.0",
@@ -39,6 +41,9 @@ class Domain:
     :ivar pinned: a device of the host that is passed through, or memory
         encryption, keeps its memory in place
     :ivar unmergeable: it asks not to be merged (nosharepages)
+    :ivar memory_bytes: the most that it can have
+    :ivar source: who shall read its memory, as its flavor says; None if that says
+        nothing
     :ivar memory_came: its memory is older than its process: it came by live
         migration or was restored
     """
@@ -52,7 +57,9 @@ class Domain:
     shared_memory: bool
     pinned: bool
     unmergeable: bool
-    memory_came: bool
+    memory_bytes: int = 0
+    source: Source | None = None
+    memory_came: bool = False
 
     @classmethod
     def from_xml(
@@ -82,8 +89,21 @@ class Domain:
             shared_memory=_is_shared(root),
             pinned=_is_pinned(root),
             unmergeable=root.find("memoryBacking/nosharepages") is not None,
+            memory_bytes=int(root.findtext("memory", "0")) << 10,
+            source=_source(root),
             memory_came=memory_came,
         )
+
+
+def _source(root: ElementTree.Element) -> Source | None:
+    for namespace in _NOVA_NAMESPACES:
+        for spec in root.iterfind(
+            f"metadata/{{{namespace}}}instance/{{{namespace}}}flavor/"
+            f"{{{namespace}}}extraSpecs/{{{namespace}}}extraSpec"
+        ):
+            if spec.get("name") == EXTRA_SPEC:
+                return Source.of_text(spec.text)
+    return None
 
 
 def _is_shared(root: ElementTree.Element) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from membuddies_agent.domain import Domain, DomainState
 from membuddies_agent.procfs import Process
+from membuddies_agent.source import HOST_READS, Choice, Source
 from membuddies_nova.facts import Reason
 
 
@@ -20,21 +21,29 @@ class Guest:
 
     :ivar process: its QEMU, None if there is none here
     :ivar reason: why it cannot be scanned, None if it can
+    :ivar source: who reads its memory, ``HOST`` or ``GUEST``
+    :ivar memory_bytes: the most that it can have
     """
 
     uuid: str
     process: Process | None
     reason: Reason | None
+    source: Source = Source.HOST
+    memory_bytes: int = 0
 
 
 def guests(
-    domains: Iterable[Domain], processes: Mapping[str, Process], young_ticks: float
+    domains: Iterable[Domain],
+    processes: Mapping[str, Process],
+    young_ticks: float,
+    choice: Choice = HOST_READS,
 ) -> tuple[Guest, ...]:
     """The guests behind the domains.
 
     :param processes: this host's QEMU processes by uuid
     :param young_ticks: a process that started later is too young, in clock ticks
         since the machine booted
+    :param choice: who reads guests' memory on this host
     """
     found = []
     for domain in domains:
@@ -44,6 +53,8 @@ def guests(
                 uuid=domain.uuid,
                 process=process,
                 reason=_reason(domain, process, young_ticks),
+                source=choice.of(domain.source),
+                memory_bytes=domain.memory_bytes,
             )
         )
     return tuple(found)

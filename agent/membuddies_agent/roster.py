@@ -14,6 +14,7 @@ from oslo_log import log as logging
 from membuddies_agent import procfs
 from membuddies_agent.domain import Domain
 from membuddies_agent.guests import Guest, guests
+from membuddies_agent.source import HOST_READS, Choice
 from membuddies_nova import exceptions
 
 LOG = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Roster:
     :param list_domains: lists libvirt's domains
     :param on_change: called when a refresh has found another list than before
     :ivar min_age_seconds: guests whose QEMU is younger are not scanned yet
+    :param choice: who reads guests' memory on this host
     :param proc: where /proc is mounted
     """
 
@@ -36,11 +38,13 @@ class Roster:
         list_domains: Callable[[], list[Domain]],
         on_change: Callable[[], None],
         min_age_seconds: float = 0.0,
+        choice: Choice = HOST_READS,
         proc: pathlib.Path = procfs.PROC,
     ) -> None:
         self._list_domains = list_domains
         self._on_change = on_change
         self.min_age_seconds = min_age_seconds
+        self._choice = choice
         self._proc = proc
         self._guests: tuple[Guest, ...] | None = None
         self._asked = threading.Event()
@@ -66,6 +70,7 @@ class Roster:
             self._list_domains(),
             procfs.qemu_processes(self._proc),
             procfs.ticks_ago(self.min_age_seconds),
+            self._choice,
         )
         before, self._guests = self._guests, found
         known = {guest.uuid: guest.reason for guest in before or ()}

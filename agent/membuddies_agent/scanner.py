@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Scans this host's guests in turn, the oldest fingerprint first.
 
-One thread, one guest at a time, at a lower priority than the guests and within
-a budget. A guest that cannot be scanned gets a reason, and never keeps the
-others waiting.
+One thread, one guest at a time, at a lower priority than the guests. A guest that
+cannot be scanned gets a reason, and never keeps the others waiting. Guests that
+sample themselves have a scanner of their own: they may be slow to answer.
 """
 
 import os
@@ -13,13 +13,11 @@ from collections.abc import Callable, Iterable
 
 from oslo_log import log as logging
 
-from membuddies_agent.budget import Budget
 from membuddies_agent.errors import NoFingerprint, ScanInterrupted
 from membuddies_agent.guests import Guest
 from membuddies_agent.pace import Pace
-from membuddies_agent.scan import scan
 from membuddies_agent.shelf import Shelf
-from membuddies_nova.facts import Reason
+from membuddies_agent.way import Way
 
 LOG = logging.getLogger(__name__)
 
@@ -29,14 +27,12 @@ _LOOK_SECONDS = 1.0
 
 
 class Scanner:
-    """Keeps every guest's fingerprint as young as pace and budget allow.
+    """Keeps the fingerprints of one way's guests as young as pace and way allow.
 
     :param list_guests: the newest list of guests
     :param shelf: where fingerprints go
     :param pace: when each guest is scanned again
-    :param seed: the cloud's public seed of page ids
-    :param core_share: of one core's time, for scans
-    :param bytes_per_second: of guest memory to read
+    :param way: to the guests' samples; all others are left to other scanners
     """
 
     def __init__(
@@ -44,17 +40,13 @@ class Scanner:
         list_guests: Callable[[], Iterable[Guest]],
         shelf: Shelf,
         pace: Pace,
-        *,
-        seed: int,
-        core_share: float,
-        bytes_per_second: float,
+        way: Way,
     ) -> None:
         self._list_guests = list_guests
         self._shelf = shelf
         self._pace = pace
-        self._seed = seed
+        self._way = way
         self._stopping = threading.Event()
-        self.budget = Budget(core_share, bytes_per_second, self._stopping.wait)
 
     def run(self) -> None:
         """Scan until ``stop``."""
@@ -69,13 +61,16 @@ class Scanner:
     def stop(self) -> None:
         """Make ``run`` return, giving up the scan that is under way."""
         self._stopping.set()
+        self._way.stop()
 
     def next_due(self) -> Guest | None:
         """The guest to scan now, None if none is due."""
         guests = {
             (guest.uuid, guest.process): guest
             for guest in self._list_guests()
-            if guest.reason is None and guest.process is not None
+            if guest.reason is None
+            and guest.process is not None
+            and guest.source is self._way.source
         }
         due = self._pace.oldest_due(guests)
         return None if due is None else guests[due]
@@ -85,17 +80,10 @@ class Scanner:
         process = guest.process
         assert process is not None, "a guest without a reason has a process"
         changed = None
-        self.budget.begin()
+        started = time.monotonic()
         try:
-            found = scan(
-                process,
-                seed=self._seed,
-                stop=self._stopping,
-                throttle=self.budget.pay,
-            )
-            fingerprint = self._shelf.put(
-                guest.uuid, process, found.sample(), time.time()
-            )
+            sample = self._way.sample(guest)
+            fingerprint = self._shelf.put(guest.uuid, process, sample, time.time())
         except ScanInterrupted:
             return
         except NoFingerprint as error:
@@ -103,17 +91,16 @@ class Scanner:
                 LOG.info("Guest %s has no fingerprint: %s", guest.uuid, error)
         except Exception:
             # A guest that nobody foresaw must not end the scans of the others.
-            self._shelf.refuse(guest.uuid, process, Reason.UNREADABLE)
+            self._shelf.refuse(guest.uuid, process, self._way.failure)
             LOG.exception("Scanning guest %s failed", guest.uuid)
         else:
             changed = fingerprint.changed
             LOG.debug(
                 "Scanned guest %s: %d pages, %d items, %.2f seconds, changed %s",
                 guest.uuid,
-                len(found.ids),
-                len(fingerprint.bare.items),
-                found.seconds,
+                sample.counters.resident_pages,
+                len(sample.items),
+                time.monotonic() - started,
                 "unknown" if changed is None else f"{changed:.1%}",
             )
-        self.budget.pay(0)
         self._pace.note((guest.uuid, process), changed)

@@ -20,6 +20,8 @@ from membuddies_agent.reporter import Reporter
 from membuddies_agent.roster import Roster
 from membuddies_agent.scanner import Scanner
 from membuddies_agent.shelf import Shelf
+from membuddies_agent.source import Choice, Source
+from membuddies_agent.way import GuestWay, HostWay
 from membuddies_nova import exceptions
 from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.conf import agent
@@ -49,18 +51,36 @@ class AgentService:
         self._client = AgentClient(conf, options.host, lambda: shelf.key)
         # libvirt's event asks the roster, and the roster the reporter.
         self._domains = LibvirtDomains(options.libvirt_uri, self._on_domain_change)
+        self._source = Source(options.fingerprint_source)
+        self._missing = capabilities.missing_to_read_memory(capabilities.effective())
         self._roster = Roster(
-            self._domains.list, self._on_new_roster, options.min_guest_age_seconds
+            self._domains.list,
+            self._on_new_roster,
+            options.min_guest_age_seconds,
+            Choice(default=self._source, host_may_read=not self._missing),
         )
-        self._pace = Pace(*_scan_intervals(options))
-        self._scanner = Scanner(
-            lambda: self._roster.guests or (),
-            shelf,
-            self._pace,
+        self._host_way = HostWay(
             seed=options.seed,
             core_share=options.scan_core_share,
             bytes_per_second=options.scan_mb_per_second * 2**20,
         )
+        self._guest_way = GuestWay(
+            uri=options.guest_agent_uri or options.libvirt_uri,
+            seed=options.seed,
+            timeout_seconds=options.guest_trace_seconds,
+        )
+        # Each way has its thread: a guest that is slow to answer keeps only
+        # those waiting that are asked, too.
+        self._paces = {
+            way.source: Pace(*_scan_intervals(options))
+            for way in (self._host_way, self._guest_way)
+        }
+        self._scanners = {
+            way.source: Scanner(
+                lambda: self._roster.guests or (), shelf, self._paces[way.source], way
+            )
+            for way in (self._host_way, self._guest_way)
+        }
         self._reporter = Reporter(
             self._client,
             host=options.host,
@@ -70,34 +90,36 @@ class AgentService:
             host_facts=HostFactsReader(),
             keys=keys,
             period_seconds=options.report_period_seconds,
-            scan_soon=self._pace.hurry,
+            scan_soon=self._hurry,
         )
         self._threads = [
             threading.Thread(target=part.run, name=name, daemon=True)
             for name, part in (
                 ("roster", self._roster),
-                ("scanner", self._scanner),
+                ("scanner", self._scanners[Source.HOST]),
+                ("guest-scanner", self._scanners[Source.GUEST]),
                 ("reporter", self._reporter),
             )
         ]
 
     def start(self) -> None:
         """Start the loops."""
-        missing = capabilities.missing_to_read_memory(capabilities.effective())
-        if missing:
+        if self._missing and self._source is Source.HOST:
             LOG.warning(
                 "The agent lacks %s: guests of other users cannot be read, or "
                 "the kernel's zero page not told apart. Run it as root or add "
                 "AmbientCapabilities to its systemd unit.",
-                " and ".join(missing),
+                " and ".join(self._missing),
             )
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """End the loops; a scan or a call that is under way is given up."""
-        for part in (self._roster, self._scanner, self._reporter):
-            part.stop()
+        self._roster.stop()
+        for scanner in self._scanners.values():
+            scanner.stop()
+        self._reporter.stop()
         deadline = time.monotonic() + _STOP_SECONDS
         for thread in self._threads:
             thread.join(max(0.0, deadline - time.monotonic()))
@@ -118,13 +140,21 @@ class AgentService:
         """
         options = self._conf[agent.GROUP]
         shortest, longest = _scan_intervals(options)
-        self._pace.shortest_seconds = shortest
-        self._pace.longest_seconds = longest
-        self._scanner.budget.core_share = options.scan_core_share
-        self._scanner.budget.bytes_per_second = options.scan_mb_per_second * 2**20
+        for pace in self._paces.values():
+            pace.shortest_seconds = shortest
+            pace.longest_seconds = longest
+        self._host_way.budget.core_share = options.scan_core_share
+        self._host_way.budget.bytes_per_second = options.scan_mb_per_second * 2**20
+        self._guest_way.timeout_seconds = options.guest_trace_seconds
         self._roster.min_age_seconds = options.min_guest_age_seconds
         self._reporter.period_seconds = options.report_period_seconds
         self._reporter.ask()
+
+    def _hurry(self, uuid: str) -> None:
+        """Have a guest scanned at the next turn of its scanner."""
+        for guest in self._roster.guests or ():
+            if guest.uuid == uuid:
+                self._paces[guest.source].hurry(uuid)
 
     def _on_domain_change(self) -> None:
         self._roster.ask()

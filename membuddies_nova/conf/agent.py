@@ -29,6 +29,46 @@ qemu+unix:///system?socket=/path/to/libvirt-sock-ro
 """,
     ),
     cfg.StrOpt(
+        "fingerprint_source",
+        default="host",
+        choices=[
+            ("host", "the agent reads guests' memory; nothing is installed in them"),
+            ("guest", "each guest samples its own memory when the agent asks it"),
+            ("auto", "host if the agent has the capabilities for it, else guest"),
+        ],
+        help="""
+Who reads a guest's memory for its fingerprint. Leave it at host unless hosts must
+not read guest memory: guests need the package membuddies-guest and
+hw_qemu_guest_agent=yes on their image, and the agent must be allowed to write to
+libvirt's socket. The extra spec membuddies:fingerprint_source of a flavor, with
+the same values, overrides this for its guests.
+""",
+    ),
+    cfg.StrOpt(
+        "guest_agent_uri",
+        default="",
+        sample_default="<libvirt_uri>",
+        help="""
+The libvirt daemon again, for a read-write connection, which the agent opens only
+to talk to the QEMU guest agent of a guest whose fingerprint_source is guest. Set
+it where libvirt_uri names a read-only socket, for example:
+qemu+unix:///system?socket=/path/to/libvirt-sock
+""",
+    ),
+    cfg.IntOpt(
+        "guest_trace_seconds",
+        default=120,
+        min=1,
+        max=86400,
+        mutable=True,
+        help="""
+How long a guest whose fingerprint_source is guest may take to sample its memory
+before it is given up until its next turn. One such guest is asked at a time. A
+guest looks at 512 MB a second at most: raise this for guests above 32 GB, or whose
+processors are slow.
+""",
+    ),
+    cfg.StrOpt(
         "key_file",
         default="/etc/membuddies/seal.key",
         help="""

@@ -42,7 +42,7 @@ TABLE: dict[str, tuple[set[str], set[str]]] = {
     **dict.fromkeys(L3, (VALUES | L3, {"numpy", "scipy"})),
     "membuddies_agent": (
         VALUES | L1 | {"membuddies_agent"},
-        OSLO_BASE | SERVICE | {"numpy", "xxhash", "libvirt"},
+        OSLO_BASE | SERVICE | {"numpy", "xxhash", "libvirt", "libvirt_qemu"},
     ),
     "membuddies_nova.controller": (
         VALUES | L1 | L2 | L3 | {"membuddies_nova.controller"},
@@ -65,7 +65,12 @@ ENTRY_POINTS = {"membuddies_nova.cmd", "membuddies_nova.cli"}
 
 # Each is imported in few places only, so that it can be replaced there.
 PLACES = {
-    "libvirt": {"membuddies_agent.libvirt_domains"},
+    # Read-only in the one, read-write in the other.
+    "libvirt": {
+        "membuddies_agent.libvirt_domains",
+        "membuddies_agent.libvirt_guest_agent",
+    },
+    "libvirt_qemu": {"membuddies_agent.libvirt_guest_agent"},
     "openstack": {
         "membuddies_nova.inventory",
         "membuddies_nova.rebalancer.migrations",
@@ -150,6 +155,7 @@ def test_only_an_entry_point_chooses_the_threading_backend(name):
         ("membuddies_nova.controller.service", "membuddies_nova.inventory.reader"),
         ("membuddies_nova.bus.client", "nova.conf"),
         ("membuddies_agent.scan", "libvirt"),
+        ("membuddies_agent.libvirt_domains", "libvirt_qemu"),
         ("membuddies_nova.cmd.agent", "eventlet"),
     ],
 )

@@ -155,6 +155,19 @@ def test_guests_that_have_no_fingerprint_are_told_with_a_reason(conf, libvirt):
         assert controller.line_of(paused, bool).reason is Reason.PAUSED
 
 
+def test_a_guest_is_asked_itself_where_the_operator_says_so(conf, libvirt):
+    """It has no guest agent, and its memory is not read instead."""
+    uuid = PREFIX + "0b"
+    socket = f"qemu+unix:///system?socket={libvirt.directory}/libvirt-sock"
+    conf.set_override("fingerprint_source", "guest", agent.GROUP)
+    conf.set_override("guest_agent_uri", socket, agent.GROUP)
+    libvirt.create(domain_xml(uuid))
+    with controlling(conf) as controller, running(conf):
+        line = controller.line_of(uuid, lambda line: line and line.reason)
+    assert line.reason is Reason.GUEST_AGENT_SILENT
+    assert controller.stores.empty()
+
+
 def test_a_guest_that_stops_is_told_at_once(conf, libvirt):
     uuid = PREFIX + "05"
     conf.set_override("report_period_seconds", 3600.0, agent.GROUP)

@@ -2,6 +2,7 @@
 import pytest
 
 from membuddies_agent.domain import Domain, DomainState
+from membuddies_agent.source import Source
 
 UUID = "0a1b2c3d-0000-4000-8000-000000000001"
 NOVA = """<metadata><nova:instance
@@ -97,3 +98,49 @@ def test_what_does_not_keep_memory_from_merging_is_let_pass(inner):
 def test_anything_else_is_refused(xml):
     with pytest.raises(ValueError, match="domain XML"):
         Domain.from_xml(xml, DomainState.RUNNING)
+
+
+def flavor(*specs: str) -> str:
+    """Nova's metadata with a flavor's extra specs, as its libvirt driver writes it."""
+    namespace = "http://openstack.org/xmlns/libvirt/nova/1.1"
+    text = "".join(
+        f'<nova:extraSpec name="{name}">{value}</nova:extraSpec>'
+        for name, _, value in (spec.partition("=") for spec in specs)
+    )
+    return (
+        f'<metadata><nova:instance xmlns:nova="{namespace}"><nova:flavor name="m1">'
+        f"<nova:extraSpecs>{text}</nova:extraSpecs></nova:flavor></nova:instance>"
+        f"</metadata>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("specs", "source"),
+    [
+        ([], None),
+        (["membuddies:fingerprint_source=guest"], Source.GUEST),
+        (["hw:cpu_policy=shared", "membuddies:fingerprint_source=auto"], Source.AUTO),
+        (["membuddies:fingerprint_source=host"], Source.HOST),
+        # What says nothing known counts as nothing.
+        (["membuddies:fingerprint_source=hosts"], None),
+        (["membuddies:fingerprint_source="], None),
+    ],
+)
+def test_the_flavor_says_who_reads_its_guests_memory(specs, source):
+    assert domain(flavor(*specs)).source is source
+    assert domain(flavor(*specs)).nova
+
+
+def test_novas_own_metadata_is_read():
+    from nova.virt.libvirt import config
+
+    meta = config.LibvirtConfigGuestMetaNovaInstance()
+    meta.package = "33.0.0"
+    meta.flavor = config.LibvirtConfigGuestMetaNovaFlavor()
+    meta.flavor.name, meta.flavor.id = "m1", "1"
+    meta.flavor.extra_specs = {"membuddies:fingerprint_source": "guest"}
+    assert domain(f"<metadata>{meta.to_xml()}</metadata>").source is Source.GUEST
+
+
+def test_the_memory_is_told_in_bytes():
+    assert domain('<memory unit="KiB">2048</memory>').memory_bytes == 2 << 20

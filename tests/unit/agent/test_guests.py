@@ -6,6 +6,7 @@ import pytest
 from membuddies_agent.domain import Domain, DomainState
 from membuddies_agent.guests import Guest, guests
 from membuddies_agent.procfs import Process
+from membuddies_agent.source import Choice, Source
 from membuddies_nova.facts import Reason
 
 UUID = "0a1b2c3d-0000-4000-8000-000000000001"
@@ -82,3 +83,23 @@ def test_a_young_guest_that_is_paused_is_told_to_be_paused():
     paused = dataclasses.replace(RUNNING, state=DomainState.PAUSED)
     (guest,) = guests([paused], {UUID: PROCESS}, young_ticks=99.0)
     assert guest.reason is Reason.PAUSED
+
+
+@pytest.mark.parametrize(
+    ("option", "may_read", "flavor", "source"),
+    [
+        (Source.HOST, True, None, Source.HOST),
+        (Source.HOST, False, None, Source.HOST),
+        (Source.GUEST, True, None, Source.GUEST),
+        (Source.AUTO, True, None, Source.HOST),
+        (Source.AUTO, False, None, Source.GUEST),
+        (Source.HOST, True, Source.GUEST, Source.GUEST),
+        (Source.GUEST, True, Source.HOST, Source.HOST),
+        (Source.HOST, False, Source.AUTO, Source.GUEST),
+    ],
+)
+def test_the_flavor_then_the_option_says_who_reads(option, may_read, flavor, source):
+    domain = dataclasses.replace(RUNNING, source=flavor, memory_bytes=4096)
+    choice = Choice(default=option, host_may_read=may_read)
+    (guest,) = guests([domain], {UUID: PROCESS}, OLD_ENOUGH, choice)
+    assert (guest.source, guest.memory_bytes) == (source, 4096)

@@ -1,63 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import threading
 
 import numpy as np
 import pytest
 
-from membuddies_agent import scanner as module
 from membuddies_agent.errors import NoFingerprint, ScanInterrupted
 from membuddies_agent.guests import Guest
 from membuddies_agent.pace import Pace
 from membuddies_agent.procfs import Process
-from membuddies_agent.scan import Scan
 from membuddies_agent.scanner import Scanner
 from membuddies_agent.shelf import Shelf
+from membuddies_agent.source import Source
 from membuddies_nova.facts import Reason
 from membuddies_nova.fingerprint import seal
+from membuddies_nova.fingerprint.sample import Counters, Sample
 
 
 def guest(uuid: str, pid: int = 1, reason: Reason | None = None) -> Guest:
     return Guest(uuid=uuid, process=Process(pid, 1), reason=reason)
 
 
-def empty_scan() -> Scan:
-    return Scan(
-        ids=np.empty(0, dtype=np.uint64),
-        seed=0,
-        kernel_zero_pages=0,
-        mergeable_bytes=0,
-        ksm_merging_pages=None,
-        ksm_zero_pages=None,
-        seconds=0.1,
-        reading_seconds=0.0,
-    )
-
-
 class Bench:
-    """A scanner with guests, a clock and outcomes that are set by hand."""
+    """A scanner with guests, a clock and outcomes that are set by hand.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    It is the way to the guests' samples, too.
+    """
+
+    source = Source.HOST
+    failure = Reason.UNREADABLE
+
+    def __init__(self) -> None:
         self.guests: list[Guest] = []
         self.seconds = 1000.0
         self.outcomes: dict[Process, Exception] = {}
         self.scanned: list[Process] = []
+        self.stopped = False
         self.shelf = Shelf(1, seal.SealKey(b"k" * 32))
         self.pace = Pace(60.0, 240.0, clock=lambda: self.seconds)
-        self.scanner = Scanner(
-            lambda: self.guests,
-            self.shelf,
-            self.pace,
-            seed=0,
-            core_share=1.0,
-            bytes_per_second=2**30,
-        )
-        monkeypatch.setattr(module, "scan", self._scan)
+        self.scanner = Scanner(lambda: self.guests, self.shelf, self.pace, self)
 
-    def _scan(self, process: Process, **options: object) -> Scan:
-        self.scanned.append(process)
-        if process in self.outcomes:
-            raise self.outcomes[process]
-        return empty_scan()
+    def sample(self, guest: Guest) -> Sample:
+        self.scanned.append(guest.process)
+        if guest.process in self.outcomes:
+            raise self.outcomes[guest.process]
+        counters = Counters(resident_pages=0, unique_pages=0, zero_pages=0)
+        return Sample(items=np.empty(0, dtype=np.uint64), shift=6, counters=counters)
+
+    def stop(self) -> None:
+        self.stopped = True
 
     def turn(self) -> str | None:
         due = self.scanner.next_due()
@@ -69,8 +60,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(monkeypatch):
-    return Bench(monkeypatch)
+def bench():
+    return Bench()
 
 
 def test_a_guest_never_scanned_comes_first_then_the_oldest(bench):
@@ -138,3 +129,11 @@ def test_the_loop_ends_when_it_is_stopped(bench):
     loop.start()
     loop.join()
     assert bench.scanned == []
+    assert bench.stopped
+
+
+def test_a_guest_of_another_source_is_left_to_another_scanner(bench):
+    bench.guests = [dataclasses.replace(guest("a"), source=Source.GUEST)]
+    assert bench.turn() is None
+    bench.source = Source.GUEST
+    assert bench.turn() == "a"
