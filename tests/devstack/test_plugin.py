@@ -257,13 +257,28 @@ def test_a_subnode_runs_the_agent_alone_with_the_key_it_was_given(
     assert "SharingWeigher" not in nova
 
 
+def test_guests_that_sample_themselves_get_their_package(
+    make_node: MakeNode, subnode_settings: dict[str, str]
+) -> None:
+    asked = {"MEMBUDDIES_FINGERPRINT_SOURCE": "guest", "MEMBUDDIES_SEAL_KEY": KEY}
+    node = make_node(subnode_settings | asked)
+    node.devstack("stack")
+    said = "The package for guests' images lies at "
+    (line,) = [line for line in node.log.splitlines() if line.startswith(said)]
+    package = pathlib.Path(line.removeprefix(said))
+    assert package.is_relative_to(node.destination / "membuddies-nova")
+    assert package.name.startswith("membuddies-guest_")
+    assert package.stat().st_size > 0
+    ours = _ini(node.etc / "membuddies" / "membuddies.conf")
+    assert ours["agent"]["fingerprint_source"] == "guest"
+
+
 @pytest.mark.parametrize(
     ("added", "sentence"),
     [
         ({}, "add to local.conf MEMBUDDIES_SEAL_KEY=KEY"),
         ({"MEMBUDDIES_SEAL_KEY": "abc"}, "must be 64 hexadecimal digits"),
-        ({"MEMBUDDIES_FINGERPRINT_SOURCE": "guest"}, "has no guest package"),
-        ({"MEMBUDDIES_FINGERPRINT_SOURCE": "x"}, "must be host, not x"),
+        ({"MEMBUDDIES_FINGERPRINT_SOURCE": "x"}, "must be host, guest or auto, not x"),
         ({"MEMBUDDIES_REBALANCER_MODE": "x"}, "must be observe, recommend or auto"),
         ({"USER_UNITS": "True", "MEMBUDDIES_SEAL_KEY": KEY}, "remove USER_UNITS"),
         (

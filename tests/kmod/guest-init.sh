@@ -1,0 +1,37 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=dash
+#
+# Process 1 of a guest: loads the drivers that were given, starts the QEMU guest
+# agent, and stays. Kernel command line: block=RPCS forbids the agent
+# these commands.
+
+/bin/busybox mkdir -p /applets /proc /sys /dev /run /tmp
+/bin/busybox --install -s /applets
+export PATH=/applets:/usr/sbin:/usr/bin:/sbin:/bin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+
+for driver in /drivers/*; do
+    insmod "$driver" 2>/dev/null
+done
+
+block=
+read -r command_line < /proc/cmdline
+for word in $command_line; do
+    case $word in
+        block=*) block=--block-rpcs=${word#*=} ;;
+    esac
+done
+
+while true; do
+    for port in /sys/class/virtio-ports/*; do
+        read -r name < "$port/name"
+        if [ "$name" = org.qemu.guest_agent.0 ]; then
+            qemu-ga --statedir=/run --method=virtio-serial --path="/dev/${port##*/}" \
+                ${block:+"$block"}
+        fi
+    done 2>/dev/console
+    sleep 1
+done
