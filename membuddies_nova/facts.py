@@ -13,6 +13,25 @@ from typing import Any, Self
 from membuddies_nova import exceptions
 from membuddies_nova.cluster import KsmState
 
+FINGERPRINT_SOURCE_KEY = "membuddies:fingerprint_source"
+"""A flavor's extra spec that says who reads its guests' memory."""
+
+
+class Source(enum.StrEnum):
+    """Who reads a guest's memory for its fingerprint: its host or itself.
+
+    ``AUTO``: the host if it may read guests, else the guest.
+    """
+
+    HOST = "host"
+    GUEST = "guest"
+    AUTO = "auto"
+
+    @classmethod
+    def of_text(cls, text: str | None) -> Self | None:
+        """What an extra spec says; None if it is missing or says nothing known."""
+        return cls(text) if text in tuple(cls) else None
+
 
 class Reason(enum.StrEnum):
     """Why a guest on a host has no fingerprint of its own."""

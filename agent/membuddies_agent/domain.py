@@ -10,7 +10,7 @@ import enum
 from typing import Self
 from xml.etree import ElementTree
 
-from membuddies_agent.source import EXTRA_SPEC, Source
+from membuddies_nova.facts import FINGERPRINT_SOURCE_KEY, Source
 
 _NOVA_NAMESPACES = (
     "http://openstack.org/xmlns/libvirt/nova/1.1",
@@ -101,7 +101,7 @@ def _source(root: ElementTree.Element) -> Source | None:
             f"metadata/{{{namespace}}}instance/{{{namespace}}}flavor/"
             f"{{{namespace}}}extraSpecs/{{{namespace}}}extraSpec"
         ):
-            if spec.get("name") == EXTRA_SPEC:
+            if spec.get("name") == FINGERPRINT_SOURCE_KEY:
                 return Source.of_text(spec.text)
     return None
 

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Mapping
 
 from membuddies_agent.domain import Domain, DomainState
 from membuddies_agent.procfs import Process
-from membuddies_agent.source import HOST_READS, Choice, Source
-from membuddies_nova.facts import Reason
+from membuddies_agent.source import HOST_READS, Choice
+from membuddies_nova.facts import Reason, Source
+
+NOTHING_TOLD: Mapping[str, Source] = {}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +39,7 @@ def guests(
     processes: Mapping[str, Process],
     young_ticks: float,
     choice: Choice = HOST_READS,
+    told: Mapping[str, Source] = NOTHING_TOLD,
 ) -> tuple[Guest, ...]:
     """The guests behind the domains.
 
@@ -44,6 +47,8 @@ def guests(
     :param young_ticks: a process that started later is too young, in clock ticks
         since the machine booted
     :param choice: who reads guests' memory on this host
+    :param told: what the controller says of that, by uuid; the domain's own word goes
+        first
     """
     found = []
     for domain in domains:
@@ -53,7 +58,7 @@ def guests(
                 uuid=domain.uuid,
                 process=process,
                 reason=_reason(domain, process, young_ticks),
-                source=choice.of(domain.source),
+                source=choice.of(domain.source or told.get(domain.uuid)),
                 memory_bytes=domain.memory_bytes,
             )
         )

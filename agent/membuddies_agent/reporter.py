@@ -11,7 +11,7 @@ import itertools
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from oslo_log import log as logging
 
@@ -21,7 +21,7 @@ from membuddies_agent.shelf import Shelf
 from membuddies_nova import exceptions
 from membuddies_nova.bus.client import AgentClient, BusUnavailable
 from membuddies_nova.bus.messages import Outcome, Report, StoreRequest
-from membuddies_nova.facts import Cause, Number
+from membuddies_nova.facts import Cause, Number, Source
 from membuddies_nova.fingerprint import seal
 
 LOG = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ class Reporter:
     :param keys: read again at each report, so that a new key is noticed
     :param scan_soon: called with the uuid of a guest whose fingerprint the
         controller finds too old
+    :param tell_sources: called with what the controller says of who reads guests'
+        memory, by uuid
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Reporter:
         keys: seal.KeyFile,
         period_seconds: float,
         scan_soon: Callable[[str], None],
+        tell_sources: Callable[[Mapping[str, Source]], None],
     ) -> None:
         self._client = client
         self._host = host
@@ -71,6 +74,7 @@ class Reporter:
         self._keys = keys
         self.period_seconds = period_seconds
         self._scan_soon = scan_soon
+        self._tell_sources = tell_sources
         self._asked = threading.Event()
         self._stopping = threading.Event()
         self._failures = 0
@@ -120,6 +124,7 @@ class Reporter:
                 sent_at=time.time(),
             )
         )
+        self._tell_sources(answer.sources)
         for wanted in answer.wanted:
             if self._stopping.is_set():
                 break

@@ -7,15 +7,16 @@ libvirt. While libvirt is away the last list stands: guests run on without it.
 
 import pathlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from oslo_log import log as logging
 
 from membuddies_agent import procfs
 from membuddies_agent.domain import Domain
-from membuddies_agent.guests import Guest, guests
+from membuddies_agent.guests import NOTHING_TOLD, Guest, guests
 from membuddies_agent.source import HOST_READS, Choice
 from membuddies_nova import exceptions
+from membuddies_nova.facts import Source
 
 LOG = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Roster:
         self.min_age_seconds = min_age_seconds
         self._choice = choice
         self._proc = proc
+        self._told = NOTHING_TOLD
         self._guests: tuple[Guest, ...] | None = None
         self._asked = threading.Event()
         self._stopping = threading.Event()
@@ -60,6 +62,12 @@ class Roster:
         """Have the list refreshed at once: something has changed."""
         self._asked.set()
 
+    def tell(self, sources: Mapping[str, Source]) -> None:
+        """Take what the controller says of who reads guests' memory, by uuid."""
+        if sources != self._told:
+            self._told = sources
+            self.ask()
+
     def refresh(self) -> bool:
         """List the guests anew.
 
@@ -71,6 +79,7 @@ class Roster:
             procfs.qemu_processes(self._proc),
             procfs.ticks_ago(self.min_age_seconds),
             self._choice,
+            self._told,
         )
         before, self._guests = self._guests, found
         known = {guest.uuid: guest.reason for guest in before or ()}

@@ -20,11 +20,12 @@ from membuddies_agent.reporter import Reporter
 from membuddies_agent.roster import Roster
 from membuddies_agent.scanner import Scanner
 from membuddies_agent.shelf import Shelf
-from membuddies_agent.source import Choice, Source
+from membuddies_agent.source import Choice
 from membuddies_agent.way import GuestWay, HostWay
 from membuddies_nova import exceptions
 from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.conf import agent
+from membuddies_nova.facts import Source
 from membuddies_nova.fingerprint import seal
 
 LOG = logging.getLogger(__name__)
@@ -91,6 +92,7 @@ class AgentService:
             keys=keys,
             period_seconds=options.report_period_seconds,
             scan_soon=self._hurry,
+            tell_sources=self._roster.tell,
         )
         self._threads = [
             threading.Thread(target=part.run, name=name, daemon=True)

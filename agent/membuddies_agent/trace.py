@@ -22,6 +22,7 @@ The file, all numbers little-endian::
 """
 
 import contextlib
+import math
 import struct
 from typing import Final
 
@@ -40,6 +41,9 @@ _HEAD = struct.Struct("<8sQQQQII")
 _REMOVE_SECONDS = 10.0
 _GRACE_SECONDS = 10.0
 """The tracer ends itself in time, and is waited for a little longer."""
+
+_IMPOSSIBLE_ERRORS = 10.0
+"""An honest sample is never beyond this many standard errors."""
 
 # The tracer's exit statuses, as guest_kmod/membuddies-trace.c names them.
 _DONE = 0
@@ -103,6 +107,7 @@ def decode(content: bytes, *, seed: int, memory_pages: int) -> sample.Sample:
         or count > sample.MAX_ITEMS
         or len(content) != _HEAD.size + 8 * count
         or not zero + count <= pages <= memory_pages
+        or count > _most_items((pages - zero) / 2**shift)
     ):
         raise NoFingerprint(Reason.TRACE_IMPLAUSIBLE)
     ids = np.frombuffer(content, dtype="<u8", offset=_HEAD.size).astype(np.uint64)
@@ -118,3 +123,8 @@ def decode(content: bytes, *, seed: int, memory_pages: int) -> sample.Sample:
         zero_pages=zero,
     )
     return sample.Sample(items=ids, shift=shift, counters=counters, seed=seed)
+
+
+def _most_items(expected: float) -> float:
+    """The controller, too, believes no more items than this where so many are due."""
+    return expected + _IMPOSSIBLE_ERRORS * (math.sqrt(expected) + 1.0)

@@ -12,9 +12,8 @@ from membuddies_agent.guest_agent import GuestAgent
 from membuddies_agent.guests import Guest
 from membuddies_agent.libvirt_guest_agent import guest_agent_of
 from membuddies_agent.scan import scan
-from membuddies_agent.source import Source
 from membuddies_agent.trace import trace
-from membuddies_nova.facts import Reason
+from membuddies_nova.facts import Reason, Source
 from membuddies_nova.fingerprint.sample import Sample
 
 

@@ -29,6 +29,7 @@ from membuddies_nova.facts import (
     HostFacts,
     Number,
     Reason,
+    Source,
     Wanted,
 )
 from membuddies_nova.fingerprint import codec
@@ -196,6 +197,8 @@ class ReportAnswer:
     """What the controller wants.
 
     :ivar wanted: the guests whose fingerprint is to be sent, or made anew
+    :ivar sources: who shall read a guest's memory, by uuid, where its flavor or its
+        image says so
     :ivar slow_down_seconds: at least this long until the next report, 0 if
         there is no need
     :ivar reason: for anything but ``OK``
@@ -203,6 +206,7 @@ class ReportAnswer:
 
     outcome: Outcome = Outcome.OK
     wanted: tuple[Wanted, ...] = ()
+    sources: Mapping[str, Source] = dataclasses.field(default_factory=dict)
     slow_down_seconds: float = 0.0
     reason: str = ""
 
@@ -211,6 +215,10 @@ class ReportAnswer:
             "version": MESSAGE_VERSION,
             "outcome": self.outcome.value,
             "wanted": [dataclasses.asdict(wanted) for wanted in self.wanted],
+            "sources": [
+                {"guest": guest, "source": source.value}
+                for guest, source in self.sources.items()
+            ],
             "slow_down_seconds": self.slow_down_seconds,
             "reason": self.reason[:MAX_REASON],
         }
@@ -223,6 +231,7 @@ class ReportAnswer:
         return cls(
             outcome=_outcome(message),
             wanted=tuple(_wanted(entry, version) for entry in entries),
+            sources=_sources(message),
             slow_down_seconds=fields.moment(message, "slow_down_seconds"),
             reason=_reason(message),
         )
@@ -309,6 +318,19 @@ def _number(message: Mapping[str, Any]) -> Number:
         started=fields.count(message, "started"),
         counter=fields.count(message, "counter"),
     )
+
+
+def _sources(message: Mapping[str, Any]) -> dict[str, Source]:
+    """What is missing, or not known here, says nothing."""
+    if "sources" not in message:
+        return {}
+    found = {}
+    for value in fields.sequence(message, "sources", MAX_GUESTS):
+        entry = fields.mapping(value, "sources")
+        source = Source.of_text(fields.text(entry, "source"))
+        if source is not None:
+            found[fields.guest_uuid(entry, "guest")] = source
+    return found
 
 
 def _guest_facts(value: object, version: int) -> GuestFacts:

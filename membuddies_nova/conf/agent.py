@@ -41,7 +41,8 @@ Who reads a guest's memory for its fingerprint. Leave it at host unless hosts mu
 not read guest memory: guests need the package membuddies-guest and
 hw_qemu_guest_agent=yes on their image, and the agent must be allowed to write to
 libvirt's socket. The extra spec membuddies:fingerprint_source of a flavor, with
-the same values, overrides this for its guests.
+the same values, overrides this for its guests; so does the image property
+membuddies_fingerprint_source=guest for those of an image.
 """,
     ),
     cfg.StrOpt(

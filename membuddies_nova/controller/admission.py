@@ -25,13 +25,13 @@ from membuddies_nova.bus.messages import (
 from membuddies_nova.bus.tag import Proof
 from membuddies_nova.controller.gate import Gate
 from membuddies_nova.controller.tally import Tally
-from membuddies_nova.db import fingerprints, held, reports
+from membuddies_nova.db import fingerprints, held, inventory, reports
 from membuddies_nova.db.api import Database, Session
 from membuddies_nova.db.fingerprints import StoreOutcome
 from membuddies_nova.db.held import HoldOutcome
 from membuddies_nova.db.reports import ReportOutcome
 from membuddies_nova.exceptions import FingerprintError, MessageError
-from membuddies_nova.facts import Wanted
+from membuddies_nova.facts import Source, Wanted
 from membuddies_nova.fingerprint import codec
 from membuddies_nova.fingerprint.page import PAGE_SIZE
 from membuddies_nova.fingerprint.sample import Sample
@@ -115,8 +115,14 @@ class Admission:
             self._tally.count(f"wanted:{cause}", number)
         return ReportAnswer(
             wanted=tuple(wanted),
+            sources=self._sources(report.host),
             slow_down_seconds=SLOW_DOWN_SECONDS if self._gate.crowded else 0.0,
         )
+
+    def _sources(self, host: str) -> dict[str, Source]:
+        """Who shall read the memory of a host's guests, where Nova's word says so."""
+        with self._database.reader() as session:
+            return inventory.sources_on(session, host)
 
     def store(self, request: StoreRequest, proof: Proof, now: float) -> StoreAnswer:
         """Keep a fingerprint; it is committed when this returns.

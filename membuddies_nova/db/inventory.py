@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from membuddies_nova.cluster import Guest, Host, Image, KsmState
 from membuddies_nova.db import models, rows, values
-from membuddies_nova.facts import HostFacts
+from membuddies_nova.facts import FINGERPRINT_SOURCE_KEY, HostFacts, Source
 from membuddies_nova.fingerprint.page import PAGE_SIZE
 
 REPORT_AGE_LIMIT_SECONDS = 300.0
@@ -134,6 +134,18 @@ def images(session: Session) -> list[Image]:
     """The images of which more is known than their id, by id."""
     found = session.scalars(select(models.Image).order_by(models.Image.id))
     return [values.image_from_json(row.id, row.facts) for row in found]
+
+
+def sources_on(session: Session, host: str) -> dict[str, Source]:
+    """Who shall read the memory of a host's guests, by uuid, where that is said."""
+    found = session.execute(
+        select(models.Guest.uuid, models.Guest.facts).where(models.Guest.host == host)
+    )
+    said = {
+        uuid: Source.of_text(facts.get("extra_specs", {}).get(FINGERPRINT_SOURCE_KEY))
+        for uuid, facts in found
+    }
+    return {uuid: source for uuid, source in said.items() if source is not None}
 
 
 def _host(row: models.Host, report: HostFacts | None) -> Host:

@@ -22,6 +22,7 @@ from membuddies_nova.cluster import (
     may_move,
     told_by,
 )
+from membuddies_nova.facts import FINGERPRINT_SOURCE_KEY, Source
 from membuddies_nova.inventory.cloud import InventoryError, Json
 from membuddies_nova.inventory.hosts import CELL_KEY
 
@@ -39,6 +40,8 @@ _TYING_PROPERTIES = {
     "hw_mem_encryption": "hw:mem_encryption",
     "hw_locked_memory": "hw:locked_memory",
 }
+# Like the flavor's extra spec, which overrides it.
+_SOURCE_PROPERTY = "membuddies_fingerprint_source"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -193,6 +196,7 @@ def _guest(server: Json, surroundings: Surroundings, now: float) -> Guest:
                 for name, spec in _TYING_PROPERTIES.items()
                 if name in image.properties
             },
+            **_source(image),
             **extra_specs,
         },
         trust_group=extra_specs.get(TRUST_GROUP_KEY),
@@ -205,6 +209,16 @@ def _guest(server: Json, surroundings: Surroundings, now: float) -> Guest:
         ),
         age_seconds=_age_seconds(server["OS-SRV-USG:launched_at"], now),
     )
+
+
+def _source(image: ImageFacts) -> dict[str, str]:
+    """Who reads the memory of an image's guests, if it says so.
+
+    Whoever makes an image can keep the host from reading its guests, but not have it
+    read what the operator says it must not.
+    """
+    wanted = image.properties.get(_SOURCE_PROPERTY)
+    return {FINGERPRINT_SOURCE_KEY: wanted} if wanted == Source.GUEST else {}
 
 
 def _image(server: Json, surroundings: Surroundings) -> ImageFacts:

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from membuddies_nova.bus.messages import Outcome
+from membuddies_nova.cluster import Guest
 from membuddies_nova.controller.inventory_turn import InventoryTurn
-from membuddies_nova.db import fingerprints, leases, reports
+from membuddies_nova.db import fingerprints, inventory, leases, reports
 from membuddies_nova.exceptions import MessageError
-from membuddies_nova.facts import Cause, Wanted
+from membuddies_nova.facts import FINGERPRINT_SOURCE_KEY, Cause, Source, Wanted
 from membuddies_nova.fingerprint import codec
 from membuddies_nova.fingerprint.sample import Counters, Sample
 from tests.functional.controller.agents import (
@@ -41,6 +42,28 @@ def turn(database, tally, placed, holder="c1"):
         return True
 
     return InventoryTurn(database, refresh, tally, holder=holder, period_seconds=PERIOD)
+
+
+def test_a_report_is_told_who_reads_where_novas_word_says_so(database, admission):
+    guests = [
+        Guest(
+            uuid=uuid_of(number),
+            name="g",
+            memory_mb=1,
+            host=host,
+            extra_specs={} if source is None else {FINGERPRINT_SOURCE_KEY: source},
+        )
+        for number, host, source in [
+            (1, "h1", None),
+            (2, "h1", "guest"),
+            (3, "h1", "somebody"),
+            (4, "h2", "guest"),
+        ]
+    ]
+    with database.writer() as session:
+        inventory.replace(session, [], guests, 1.0)
+    answer = admission.report(Agent("h1").report(), PROOF, 2.0)
+    assert answer.sources == {uuid_of(2): Source.GUEST}
 
 
 def test_a_report_wants_what_is_not_stored_and_nothing_twice(database, admission):

@@ -2,7 +2,7 @@
 import pytest
 
 from membuddies_agent.domain import Domain, DomainState
-from membuddies_agent.source import Source
+from membuddies_nova.facts import Source
 
 UUID = "0a1b2c3d-0000-4000-8000-000000000001"
 NOVA = """<metadata><nova:instance

@@ -6,8 +6,8 @@ import pytest
 from membuddies_agent.domain import Domain, DomainState
 from membuddies_agent.guests import Guest, guests
 from membuddies_agent.procfs import Process
-from membuddies_agent.source import Choice, Source
-from membuddies_nova.facts import Reason
+from membuddies_agent.source import Choice
+from membuddies_nova.facts import Reason, Source
 
 UUID = "0a1b2c3d-0000-4000-8000-000000000001"
 PROCESS = Process(4711, 100)
@@ -103,3 +103,12 @@ def test_the_flavor_then_the_option_says_who_reads(option, may_read, flavor, sou
     choice = Choice(default=option, host_may_read=may_read)
     (guest,) = guests([domain], {UUID: PROCESS}, OLD_ENOUGH, choice)
     assert (guest.source, guest.memory_bytes) == (source, 4096)
+
+
+def test_the_domains_own_word_goes_before_the_controllers():
+    told = {UUID: Source.GUEST}
+    (guest,) = guests([RUNNING], {UUID: PROCESS}, OLD_ENOUGH, told=told)
+    assert guest.source is Source.GUEST
+    flavor = dataclasses.replace(RUNNING, source=Source.HOST)
+    (guest,) = guests([flavor], {UUID: PROCESS}, OLD_ENOUGH, told=told)
+    assert guest.source is Source.HOST

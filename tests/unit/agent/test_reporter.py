@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import threading
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from membuddies_nova.bus.messages import (
     StoreAnswer,
     StoreRequest,
 )
-from membuddies_nova.facts import Cause, Number, Reason, Wanted
+from membuddies_nova.facts import Cause, Number, Reason, Source, Wanted
 from membuddies_nova.fingerprint import codec, seal
 from membuddies_nova.fingerprint.sample import Sample
 
@@ -61,6 +62,7 @@ class Bench:
         self.controller = Controller()
         self.guests: tuple[Guest, ...] | None = ()
         self.hurried: list[str] = []
+        self.told: list[Mapping[str, Source]] = []
         keys = seal.KeyFile(self.key_file)
         self.shelf = Shelf(STARTED, keys.ring.first)
         self.reporter = Reporter(
@@ -73,6 +75,7 @@ class Bench:
             keys=keys,
             period_seconds=60.0,
             scan_soon=self.hurried.append,
+            tell_sources=self.told.append,
         )
 
     def write_key(self, byte: str) -> None:
@@ -126,6 +129,14 @@ def test_a_fingerprint_that_is_wanted_but_gone_is_left_out(bench):
     bench.controller.answers = [ReportAnswer(wanted=(WANTED, Wanted(B, Cause.UNKNOWN)))]
     bench.reporter.report()
     assert bench.controller.stores == []
+
+
+def test_what_the_answer_says_of_who_reads_is_passed_on(bench):
+    bench.guest(A)
+    bench.controller.answers = [ReportAnswer(sources={A: Source.GUEST})]
+    bench.reporter.report()
+    bench.reporter.report()
+    assert bench.told == [{A: Source.GUEST}, {}]
 
 
 def test_a_fingerprint_that_has_expired_is_made_anew_and_not_sent_again(bench):

@@ -11,8 +11,7 @@ from membuddies_agent.pace import Pace
 from membuddies_agent.procfs import Process
 from membuddies_agent.scanner import Scanner
 from membuddies_agent.shelf import Shelf
-from membuddies_agent.source import Source
-from membuddies_nova.facts import Reason
+from membuddies_nova.facts import Reason, Source
 from membuddies_nova.fingerprint import seal
 from membuddies_nova.fingerprint.sample import Counters, Sample
 

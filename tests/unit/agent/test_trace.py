@@ -178,6 +178,8 @@ def test_what_a_guest_does_not_allow_is_a_reason(answers, reason):
         file(pages=2**64 - 1),
         file(pages=(MEMORY_BYTES >> 12) + 1),
         file(zero=101),
+        # All of a thousand pages have six leading zero bits.
+        file(tuple(range(1, 1001)), pages=1000, zero=0),
     ],
 )
 def test_a_file_that_cannot_be_true_is_a_reason(content):

@@ -31,6 +31,7 @@ from membuddies_nova.facts import (
     KsmFacts,
     Number,
     Reason,
+    Source,
     Wanted,
 )
 from membuddies_nova.fingerprint import codec
@@ -98,6 +99,7 @@ values = st.one_of(
         wanted=st.lists(
             st.builds(Wanted, uuids, st.sampled_from(Cause)), max_size=4
         ).map(tuple),
+        sources=st.dictionaries(uuids, st.sampled_from(Source), max_size=4),
         slow_down_seconds=moments,
         reason=reasons,
     ),
@@ -289,6 +291,15 @@ def test_an_unknown_cause_is_refused_but_from_a_newer_controller_it_is_a_wish():
         ReportAnswer.from_json(answer)
     newer = ReportAnswer.from_json({**answer, "version": MESSAGE_VERSION + 1})
     assert newer.wanted == (Wanted(GUEST, Cause.UNKNOWN),)
+
+
+def test_an_answer_of_who_reads_that_is_missing_or_not_known_says_nothing():
+    answer = ReportAnswer(sources={GUEST: Source.GUEST}).to_json()
+    assert ReportAnswer.from_json(answer).sources == {GUEST: Source.GUEST}
+    answer["sources"][0]["source"] = "neighbour"
+    assert ReportAnswer.from_json(answer).sources == {}
+    del answer["sources"]
+    assert ReportAnswer.from_json(answer).sources == {}
 
 
 def test_an_unknown_reason_is_refused_but_from_a_newer_agent_it_is_none(report_json):

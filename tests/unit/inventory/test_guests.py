@@ -20,6 +20,8 @@ from tests.unit.inventory import records
 
 NOW = datetime.datetime(2026, 11, 24, 11, tzinfo=datetime.UTC).timestamp()
 
+SOURCE = "membuddies:fingerprint_source"
+
 
 def guest(server=None, **changes):
     surroundings = {
@@ -147,6 +149,23 @@ def test_an_image_property_ties_a_guest_as_the_flavor_does():
     server = records.server()
     server["image"]["properties"] = {"hw_mem_encryption": "true", "hw_rng_model": "v"}
     assert guest(server).extra_specs == {"hw:mem_encryption": "true"}
+
+
+@pytest.mark.parametrize(
+    ("image", "flavor", "specs"),
+    [
+        ("guest", {}, {SOURCE: "guest"}),
+        # The flavor is the operator's; an image cannot have the host read its guests.
+        ("guest", {SOURCE: "host"}, {SOURCE: "host"}),
+        ("host", {}, {}),
+        ("auto", {}, {}),
+        (["guest"], {}, {}),
+    ],
+)
+def test_an_image_can_keep_the_host_from_reading_its_guests(image, flavor, specs):
+    server = records.server(flavor=records.flavor(**flavor))
+    server["image"]["properties"] = {"membuddies_fingerprint_source": image}
+    assert guest(server).extra_specs == specs
 
 
 @pytest.mark.parametrize(
