@@ -8,10 +8,13 @@ from oslo_config import cfg
 
 GROUP = "membuddies"
 
+DEFAULT_MULTIPLIER = 20.0
+"""Beyond it nothing more is saved: ``tests/benchmarks/placement_quality.py``."""
+
 OPTIONS = [
     cfg.FloatOpt(
         "sharing_weight_multiplier",
-        default=20.0,
+        default=DEFAULT_MULTIPLIER,
         mutable=True,
         help="""
 How much expected page sharing counts when nova-scheduler weighs hosts.
@@ -23,6 +26,11 @@ for memory, vCPUs and disk are each stretched to 0 to 1 with a multiplier of 1.0
 and so prefer an empty host to a full one by up to 3.0 together. With the
 default of 20.0 an expected fraction of 0.15 (0.15 x 20.0 = 3.0) outweighs all
 three; smaller fractions only decide between hosts that are about equally full.
+
+Measured with Nova's other weighers at their defaults, on 13 recorded guests booted
+one by one onto four hosts: of what the best layout saves, 53 % was saved without
+this weigher, 69 % at 1.0, 83 % at 3.0, and 97 to 99 % from 6.0 on. Above that
+nothing is lost or won there; the default leaves room for guests that share less.
 
 Possible values:
 

@@ -30,7 +30,7 @@ from membuddies_nova.scoreboard.profile import profile_chain
 
 LOG = logging.getLogger(__name__)
 
-REBUILD_SECONDS = 2.0
+REBUILD_SECONDS = 0.5
 """A board younger than this is answered without a look at the database."""
 
 PENDING_SECONDS = 900.0

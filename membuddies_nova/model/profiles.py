@@ -4,8 +4,8 @@
 The live guests of an image tell what the next one of it will hold: the pages
 that most of them hold (the consensus). Where an image has no live guest in a
 trust scope, those of the image that it is a snapshot of tell it, then those of the
-same OS distribution, release and flavor, and at last those of the same project. A
-profile lives and dies with its guests, so nothing old can linger in it.
+same release of a distribution; where the release is not known, those of the same
+project. A profile lives and dies with its guests, so nothing old can linger in it.
 
 A page that c of n guests hold is expected in the next with c / (n + 1): one
 guest alone proves little, many prove nearly all. What is expected on a host is
@@ -29,7 +29,11 @@ from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
-from membuddies_nova.scoreboard.profile import is_of_image, profile_chain
+from membuddies_nova.scoreboard.profile import (
+    is_of_image,
+    profile_chain,
+    taught_profiles,
+)
 
 Matrix = Any
 """scipy.sparse.csr_matrix of float64."""
@@ -71,7 +75,7 @@ def learn(snapshot: ClusterSnapshot, scope: Scope) -> Profiles:
     guests = [guest for guest in snapshot.guests if guest.uuid in snapshot.samples]
     of_profile: dict[tuple[str, str], list[Guest]] = collections.defaultdict(list)
     for guest in guests:
-        for profile in profile_chain(guest):
+        for profile in taught_profiles(guest):
             of_profile[guest.scope_key(scope), profile].append(guest)
     members = {
         row: [model.row(guest.uuid) for guest in _teachers(row[1], found)]

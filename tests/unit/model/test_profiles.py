@@ -93,6 +93,8 @@ def test_releases_of_a_distribution_are_told_apart():
     )
     assert expected(profiles, "project:p1", "os:debian 12/small") == [15.0, 0.0, 0.0]
     assert expected(profiles, "project:p1", "os:debian 13/small") == [0.0, 5.0, 0.0]
+    # Whose release is not known is compared with all of them.
+    assert ("project:p1", "project:p1") in profiles.rows
 
 
 def test_guests_of_a_snapshot_tell_of_its_base_only_where_it_has_no_guest():

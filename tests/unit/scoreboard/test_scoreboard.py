@@ -20,7 +20,7 @@ from membuddies_nova.scoreboard.board import (
     Scoreboard,
 )
 from membuddies_nova.scoreboard.columns import COLUMNS, NAMES
-from membuddies_nova.scoreboard.profile import profile_chain
+from membuddies_nova.scoreboard.profile import profile_chain, taught_profiles
 from tests.unit.scoreboard.boards import GuestRow, HostRow, board, boards
 
 UUID = str(uuid.UUID(int=7))
@@ -351,17 +351,14 @@ def test_profiles_run_from_image_over_os_to_project():
         flavor="m1.small",
         project="p1",
     )
-    assert profile_chain(guest) == (
-        "image:i2",
-        "image:i1",
-        "os:debian 12/m1.small",
-        "os:debian/m1.small",
-        "project:p1",
-    )
+    releases = ("os:debian 12/m1.small", "os:debian 12")
+    coarse = ("os:debian/m1.small", "project:p1")
+    # Guests of another release would mislead where the release is known.
+    assert profile_chain(guest) == ("image:i2", "image:i1", *releases)
+    assert taught_profiles(guest) == ("image:i2", "image:i1", *releases, *coarse)
     of_no_release = dataclasses.replace(guest, base_image="i2", os_version=None)
-    assert profile_chain(of_no_release) == (
-        "image:i2",
-        "os:debian/m1.small",
-        "project:p1",
-    )
+    assert profile_chain(of_no_release) == ("image:i2", *coarse)
+    assert taught_profiles(of_no_release) == profile_chain(of_no_release)
+    of_no_flavor = dataclasses.replace(guest, image=None, base_image=None, flavor=None)
+    assert profile_chain(of_no_flavor) == ("os:debian 12",)
     assert profile_chain(Guest(uuid=UUID, name="", memory_mb=1)) == ("project:",)
