@@ -49,6 +49,8 @@ class Move:
     :ivar error_mb: standard error of the gain
     :ivar copy_mb: memory that the migration copies, 0 for a first placement
     :ivar checks: names of the rules that the move passed
+    :ivar needs: places in the plan, from 0, of earlier moves without which this one
+        must not be made; it is safe if any others have failed
     """
 
     wave: int
@@ -60,6 +62,7 @@ class Move:
     copy_mb: float
     reason: str
     checks: tuple[str, ...] = ()
+    needs: tuple[int, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The move in the words of the command line's contract."""
@@ -73,6 +76,7 @@ class Move:
             "copy_mb": round(self.copy_mb, 3),
             "reason": self.reason,
             "checks": list(self.checks),
+            "needs": list(self.needs),
         }
 
 

@@ -5,6 +5,7 @@ It only shows the plan. What may run is planned by the rebalancer.
 """
 
 import argparse
+import dataclasses
 import pathlib
 import time
 from collections.abc import Mapping
@@ -141,17 +142,12 @@ class Plan(ReportCommand):
         options.register(self.app.conf)
         group = self.app.conf[options.GROUP]
         now = time.time()
+        limits = planning.limits_of(group)
+        if parsed_args.max_moves is not None:
+            limits = dataclasses.replace(limits, max_moves=parsed_args.max_moves)
         with self.app.database.reader() as session:
             planning.require_inventory(session, now, group.inventory_max_age_seconds)
-            snapshot = planning.snapshot(session, now)
-        limits = planner.Limits(
-            max_moves=group.max_moves_per_plan
-            if parsed_args.max_moves is None
-            else parsed_args.max_moves,
-            min_gain_mb=group.min_gain_mb,
-            cooldown_seconds=group.cooldown_seconds,
-            scopes_apart=group.ksm_isolation,
-        )
+            snapshot = planning.snapshot(session, limits, now)
         return snapshot.thinned(parsed_args.shift or 0), limits
 
 

@@ -90,6 +90,33 @@ OPTIONS: list[cfg.Opt] = [
         min=0,
         help="A guest stays this long where a migration has brought it.",
     ),
+    cfg.FloatOpt(
+        "cycle_seconds",
+        mutable=True,
+        default=7 * 24 * 3600,
+        min=0,
+        help="For this long no plan takes a guest back to a host that an earlier "
+        "plan took it from, so that two plans never undo each other in turns.",
+    ),
+    cfg.FloatOpt(
+        "copy_hours",
+        mutable=True,
+        default=0.1,
+        min=0,
+        help="For how many hours one MB must stay saved to be worth copying one MB. "
+        "How long a saving lasts is judged by the guest's age and how fast its memory "
+        "changes. Raise it where migrations hurt more, 0 counts them as free.",
+    ),
+    cfg.FloatOpt(
+        "pressure",
+        mutable=True,
+        default=0.1,
+        min=0,
+        max=1,
+        help="With goal `relieve`: hosts whose kernel stalls for memory at least this "
+        "part of the time (PSI memory some avg60 / 100) get relief, and no guest is "
+        "moved to them.",
+    ),
     cfg.IntOpt(
         "max_moves_per_source",
         mutable=True,

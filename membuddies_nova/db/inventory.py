@@ -157,6 +157,8 @@ def _host(row: models.Host, report: HostFacts | None) -> Host:
         ksm=report.ksm.state,
         pressure=report.memory_pressure,
         available_mb=report.mem_available_bytes // 2**20,
+        # At least two: nobody with one node says that KSM shall not cross it.
+        numa_nodes=2 if report.ksm.merge_across_nodes == 0 else 1,
         sharing_mb=(
             None
             if sharing_pages is None

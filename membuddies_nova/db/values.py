@@ -21,6 +21,7 @@ def host_to_json(host: Host) -> JsonObject:
     return _without(
         host,
         "ksm",
+        "numa_nodes",
         "pressure",
         "available_mb",
         "sharing_mb",
@@ -39,7 +40,17 @@ def host_from_json(facts: JsonObject, **newest: Any) -> Host:
 
 def guest_to_json(guest: Guest) -> JsonObject:
     """All of a guest but what has columns of its own."""
-    return _without(guest, "uuid", "host", "age_seconds", "last_moved_seconds")
+    return _without(
+        guest,
+        "uuid",
+        "host",
+        "age_seconds",
+        "last_moved_seconds",
+        "other_host",
+        "left_hosts",
+        "refused_seconds",
+        "pinned_memory",
+    )
 
 
 def guest_from_json(facts: JsonObject, **columns: Any) -> Guest:
@@ -68,7 +79,13 @@ def guest_facts_from_json(value: JsonObject) -> GuestFacts:
 
 def move_from_json(value: JsonObject) -> Move:
     known = _known(Move, value)
-    return Move(**{**known, "checks": tuple(known.get("checks", ()))})
+    return Move(
+        **{
+            **known,
+            "checks": tuple(known.get("checks", ())),
+            "needs": tuple(known.get("needs", ())),
+        }
+    )
 
 
 def plan_from_json(value: JsonObject) -> Plan:

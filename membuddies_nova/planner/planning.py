@@ -10,6 +10,7 @@ from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
 from membuddies_nova.plan import Goal, Plan
 from membuddies_nova.planner import consolidate, placement, relieve, share
+from membuddies_nova.planner.dependence import needs
 from membuddies_nova.planner.draft import Draft, uses
 from membuddies_nova.planner.limits import Limits
 from membuddies_nova.planner.original import original_plan
@@ -64,8 +65,9 @@ def plan(
     if strategy == "original":
         return original_plan(snapshot, model)
 
-    draft = Draft(snapshot, model, limits, rules)
+    start = draft = Draft(snapshot, model, limits, rules)
     budget = share.Budget(evaluations)
+    draft = draft.fork()
     placement.place(draft)
     if goal is Goal.CONSOLIDATE:
         draft, reason = consolidate.empty_hosts(draft)
@@ -73,7 +75,16 @@ def plan(
         draft, reason = relieve.relieve(draft)
     else:
         draft, reason = share.improve(draft, budget, seed)
-    return draft.plan(strategy, goal, _why(draft, goal, reason))
+    planned = draft.plan(strategy, goal, _why(draft, goal, reason))
+    return dataclasses.replace(
+        planned,
+        moves=tuple(
+            dataclasses.replace(move, needs=needed)
+            for move, needed in zip(
+                planned.moves, needs(start, planned.moves), strict=True
+            )
+        ),
+    )
 
 
 def rescoped(snapshot: ClusterSnapshot, planned: Plan, scope: Scope) -> Plan:

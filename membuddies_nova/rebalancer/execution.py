@@ -280,7 +280,15 @@ class Executor:
             planning.require_settled_inventory(
                 session, now, rules.inventory_max_age_seconds
             )
-            current = planning.snapshot(session, now)
+            current = planning.snapshot(session, rules.wishes.limits, now)
+        if rules.mode is not Mode.OBSERVE:
+            current = planning.with_traffic(
+                current,
+                [
+                    Traffic(other.server, other.source, other.destination)
+                    for other in self._nova().under_way()
+                ],
+            )
         proposal = planning.make(current, rules.wishes)
         made = proposal.plan
         mode, state, why = Mode.RECOMMEND, "proposed", ""

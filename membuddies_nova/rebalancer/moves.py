@@ -27,7 +27,7 @@ from oslo_log import log as logging
 from membuddies_nova.db import moves
 from membuddies_nova.db.api import Database
 from membuddies_nova.db.moves import MoveRecord
-from membuddies_nova.rebalancer import migrations
+from membuddies_nova.rebalancer import history, migrations
 from membuddies_nova.rebalancer.migrations import Migration, Nova, NovaUnavailableError
 
 LOG = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Mover:
             unknown = str(error)
         if refused is not None:
             self._finish(
-                record, "failed", f"refused by Nova: {refused}", expected="unknown"
+                record, "failed", f"{history.REFUSED}{refused}", expected="unknown"
             )
         elif unknown is not None:
             LOG.warning(

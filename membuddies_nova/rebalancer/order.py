@@ -39,6 +39,10 @@ def to_skip(
             if on_failure is OnFailure.STOP and other.state == "failed":
                 skipped.append((record, f"the move of guest {other.move.guest} failed"))
                 break
+            if other.position in record.move.needs:
+                reason = f"it needs the move of guest {other.move.guest}"
+                skipped.append((record, f"{reason} ({other.state})"))
+                break
             shared = _hosts(record) & _hosts(other)
             if other.move.wave < record.move.wave and shared:
                 skipped.append(

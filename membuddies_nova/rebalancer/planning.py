@@ -7,6 +7,7 @@ judged. Nothing here asks Nova or writes.
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from membuddies_nova import exceptions, planner
 from membuddies_nova.cluster import Scope
@@ -20,6 +21,8 @@ from membuddies_nova.plan import Goal, Move, Plan
 from membuddies_nova.planner import Limits
 from membuddies_nova.planner.rules import RULES
 from membuddies_nova.planner.situation import Situation
+from membuddies_nova.rebalancer import history
+from membuddies_nova.rebalancer.policy import Traffic
 
 FRESH_SECONDS = 60
 _LATEST_MOVES = 100
@@ -61,6 +64,19 @@ class Proposal:
     saved_mb_global: float
 
 
+def limits_of(group: Any) -> Limits:
+    """How careful plans have to be, as the options of group `rebalancer` say."""
+    return Limits(
+        max_moves=group.max_moves_per_plan,
+        min_gain_mb=group.min_gain_mb,
+        cooldown_seconds=group.cooldown_seconds,
+        cycle_seconds=group.cycle_seconds,
+        copy_hours=group.copy_hours,
+        pressure=group.pressure,
+        scopes_apart=group.ksm_isolation,
+    )
+
+
 def require_inventory(session: Session, now: float, limit_seconds: float) -> float:
     """When the inventory was read.
 
@@ -90,14 +106,33 @@ def require_settled_inventory(
         )
 
 
-def snapshot(session: Session, now: float) -> ClusterSnapshot:
-    """The cloud as the database knows it, with every fingerprint."""
-    guests = inventory.guests(session, now)
+def snapshot(session: Session, limits: Limits, now: float) -> ClusterSnapshot:
+    """The cloud as the database knows it, with every fingerprint.
+
+    :param limits: how far back earlier moves matter
+    """
+    guests = history.recorded(session, inventory.guests(session, now), limits, now)
     return snapshot_of(
         inventory.hosts(session, now),
         guests,
         fingerprints.bodies(session, [guest.uuid for guest in guests]),
     )
+
+
+def with_traffic(
+    current: ClusterSnapshot, traffic: Iterable[Traffic]
+) -> ClusterSnapshot:
+    """The same with the guests that are on their way counted on both hosts."""
+    ways = {each.guest: {each.source, each.destination} for each in traffic}
+    guests = []
+    for guest in current.guests:
+        elsewhere = ways.get(guest.uuid, set()) - {guest.host, None}
+        if guest.uuid in ways:
+            guest = dataclasses.replace(
+                guest, migrating=True, other_host=min(map(str, elsewhere), default=None)
+            )
+        guests.append(guest)
+    return dataclasses.replace(current, guests=tuple(guests))
 
 
 def make(current: ClusterSnapshot, wishes: Wishes) -> Proposal:
@@ -138,7 +173,13 @@ def refusal(
             moved[other.move.guest] = other.move.destination
     guests = [
         dataclasses.replace(guest, host=moved.get(guest.uuid, guest.host))
-        for guest in inventory.guests(session, now)
+        for guest in history.recorded(
+            session,
+            inventory.guests(session, now),
+            wishes.limits,
+            now,
+            apart_from=record.plan_id,
+        )
     ]
     if any(other.move.guest == record.move.guest for other in done):
         # It waits where the plan itself has put it: no cooldown keeps it there.

@@ -22,7 +22,6 @@ from membuddies_nova.conf import rebalancer as options
 from membuddies_nova.db import leases, plans, services, switches
 from membuddies_nova.db.api import Database
 from membuddies_nova.plan import Goal
-from membuddies_nova.planner import Limits
 from membuddies_nova.rebalancer import planning
 from membuddies_nova.rebalancer.execution import Executor, Rules
 from membuddies_nova.rebalancer.leadership import Leadership
@@ -47,12 +46,7 @@ def rules(conf: cfg.ConfigOpts) -> Rules:
         wishes=planning.Wishes(
             Goal(group.goal),
             Scope(group.scope),
-            Limits(
-                max_moves=group.max_moves_per_plan,
-                min_gain_mb=group.min_gain_mb,
-                cooldown_seconds=group.cooldown_seconds,
-                scopes_apart=group.ksm_isolation,
-            ),
+            planning.limits_of(group),
         ),
         period_seconds=group.period_seconds,
         inventory_max_age_seconds=group.inventory_max_age_seconds,

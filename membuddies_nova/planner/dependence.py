@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which later moves need an earlier one, should that one fail.
+
+A move does without others if it passes the rules of its destination when nobody
+has left it and everybody else has come, and if it saves enough without those
+that come. A guest that waits elsewhere needs the move that brought it there, and
+members of a server group and guests that hint at each other always need each
+other's earlier moves.
+"""
+
+import collections
+from collections.abc import Sequence
+
+from membuddies_nova.cluster import Guest
+from membuddies_nova.plan import Move
+from membuddies_nova.planner.draft import Draft
+
+_OF_WAVES = "moves-per-host"
+_HINTS = ("different_host", "same_host")
+
+
+def needs(start: Draft, moves: Sequence[Move]) -> list[tuple[int, ...]]:
+    """For each move the places of the earlier ones that it needs.
+
+    :param start: the draft before any of the moves
+    :param moves: in the order of their waves
+    """
+    start = start.fork()
+    guests = start.snapshot.guests_by_uuid
+    left: dict[str | None, list[int]] = collections.defaultdict(list)
+    came: dict[str | None, list[int]] = collections.defaultdict(list)
+    tied: dict[str, list[int]] = collections.defaultdict(list)
+    found = []
+    for at, move in enumerate(moves):
+        guest, source, host = guests[move.guest], move.source, move.destination
+        needed = {n for key in _keys(guest) for n in tied[key]}
+        leaving, coming = left[host], came[host]
+        if guest.uuid in {moves[n].guest for n in needed}:
+            needed.update(leaving, coming)
+        else:
+            if leaving and not _fits(start, move, [moves[n] for n in coming]):
+                needed.update(leaving)
+            others = [moves[n] for n in (*leaving, *left[source], *came[source])]
+            if coming and source is not None and not _pays(start, move, others):
+                needed.update(coming)
+        found.append(tuple(sorted(n for n in needed if moves[n].wave < move.wave)))
+        left[source].append(at)
+        came[host].append(at)
+        for key in _keys(guest):
+            tied[key].append(at)
+    return found
+
+
+def _keys(guest: Guest) -> set[str]:
+    """Guests that have one in common may depend on each other's place."""
+    keys = {guest.uuid}
+    for hint in _HINTS:
+        keys |= guest.hinted_guests(hint)
+    if guest.group is not None:
+        keys.add(f"group {guest.group.name}")
+    return keys
+
+
+def _fits(start: Draft, move: Move, arrivals: Sequence[Move]) -> bool:
+    """Whether a destination takes a guest while nobody has left it."""
+    snapshot, situation = start.snapshot, start.situation
+    host = snapshot.hosts_by_name[move.destination]
+    others = [snapshot.guests_by_uuid[arrival.guest] for arrival in arrivals]
+    places = [(other, situation.occupancy.host_of(other.uuid)) for other in others]
+    for other in others:
+        situation.put(other, host)
+    guest = snapshot.guests_by_uuid[move.guest]
+    fits = not any(
+        rule.stops(guest, host, situation)
+        for rule in start.rules.situation
+        if rule.name != _OF_WAVES
+    )
+    for other, place in places:
+        situation.lift(other, host)
+        if place is not None:
+            situation.occupancy.move(other.uuid, place)
+    return fits
+
+
+def _pays(start: Draft, move: Move, made: Sequence[Move]) -> bool:
+    """Whether a move saves enough after some of the others alone.
+
+    Also if it never did: then it is made for something else.
+    """
+    least_mb = start.least_gain_mb(start.snapshot.guests_by_uuid[move.guest])
+    if move.gain_mb <= least_mb:
+        return True
+    occupancy = start.occupancy
+    places = {other.guest: occupancy.host_of(other.guest) for other in made}
+    for other in made:
+        if other.guest != move.guest:
+            occupancy.move(other.guest, other.destination)
+    gain = occupancy.net_gain(move.guest, move.destination)
+    for uuid, place in places.items():
+        if place is None:
+            occupancy.lift(uuid)
+        elif uuid != move.guest:
+            occupancy.move(uuid, place)
+    return gain.mb - start.limits.confidence * gain.error_mb > least_mb
