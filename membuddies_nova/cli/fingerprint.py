@@ -82,7 +82,7 @@ class Fingerprint(report.ReportCommand):
             choices=("sample", "list", "bloom"),
             default="sample",
             help="sample: what agents send (the default); list: every page; bloom: "
-            "a Bloom filter of them with 0.2 %% false positives",
+            "a Bloom filter of them with at most 0.2 %% false positives",
         )
         parser.add_argument(
             "--shift",
@@ -123,11 +123,13 @@ class Fingerprint(report.ReportCommand):
             _write(parsed_args.out, lambda file: np.save(file, found.ids))
         sampled = parsed_args.fingerprint_format == "sample"
         sample = found.sample(parsed_args.shift if sampled else 0)
-        if parsed_args.fingerprint_format == "bloom":
-            bits, _ = bloom.dimensions(len(sample.items), _BLOOM_ERROR)
-            return _answer(found, sample, (bits + 7) // 8)
         # The size does not depend on the key: without one any will do.
-        body = codec.encode(sample.sealed(key or seal.SealKey(os.urandom(32))))
+        sealed = sample.sealed(key or seal.SealKey(os.urandom(32)))
+        if parsed_args.fingerprint_format == "bloom":
+            size, hashes = bloom.dimensions(len(sealed.items), _BLOOM_ERROR)
+            body = codec.encode(bloom.BloomFilter.of_list(sealed, size, hashes))
+        else:
+            body = codec.encode(sealed)
         if parsed_args.out and parsed_args.out.suffix == ".mbf":
             _write(parsed_args.out, lambda file: file.write(body))
         return _answer(found, sample, len(body))
@@ -165,11 +167,6 @@ def _check(parsed_args: argparse.Namespace) -> None:
         )
     if parsed_args.out.suffix == ".npy":
         return
-    if parsed_args.fingerprint_format == "bloom":
-        raise exceptions.InputError(
-            f"--out {parsed_args.out}: a Bloom filter cannot be sealed; use --format "
-            f"sample or list"
-        )
     if parsed_args.key_file is None:
         raise exceptions.InputError(
             f"--out {parsed_args.out}: a .mbf file is sealed; name the key with "

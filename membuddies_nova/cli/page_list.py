@@ -7,7 +7,10 @@ hashes in ``.npy`` of uint32 or ``.txt``. ``.mbf`` is a sealed fingerprint.
 """
 
 import dataclasses
+import os
 import pathlib
+import stat
+from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,8 @@ import xxhash
 
 from membuddies_nova import exceptions
 from membuddies_nova.fingerprint import codec, page
+from membuddies_nova.fingerprint.bloom import BloomFilter
+from membuddies_nova.fingerprint.formats import Fingerprint
 from membuddies_nova.fingerprint.sample import Sample
 
 SUPERFASTHASH_ZERO_PAGE = 0xB5E723DC
@@ -74,12 +79,40 @@ def read_page_list(path: pathlib.Path, zero_id: int | None = None) -> PageList:
 
 
 def read_fingerprint(path: pathlib.Path) -> Sample:
-    """Read a ``.mbf`` file.
+    """Read a ``.mbf`` file that holds a sample or list.
+
+    :raises InputError: for any other file
+    """
+    found = read_any(path)
+    if isinstance(found, BloomFilter):
+        raise exceptions.InputError(
+            f"{path}: holds a Bloom filter; only `membuddies sharing --format bloom` "
+            f"takes it"
+        )
+    return found
+
+
+def read_any(path: pathlib.Path) -> Sample | BloomFilter:
+    """Read a ``.mbf`` file of any format.
+
+    Its header is looked at before the rest is read.
 
     :raises InputError: for any other file
     """
     try:
-        return codec.decode(path.read_bytes(), max_items=codec.MAX_LIST_ITEMS)
+        with path.open("rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode):
+                raise exceptions.InputError(f"{path}: is no regular file")
+            head = file.read(codec.HEADER_BYTES)
+            announced = codec.announced_bytes(head, max_items=codec.MAX_LIST_ITEMS)
+            if announced != found.st_size:
+                raise exceptions.FingerprintError(
+                    f"the file has {found.st_size} bytes where its header announces "
+                    f"{announced}"
+                )
+            data = head + file.read(announced - len(head))
+        return codec.decode_any(data, max_items=codec.MAX_LIST_ITEMS)
     except OSError as error:
         raise _unreadable(path, error) from None
     except exceptions.FingerprintError as error:
@@ -98,15 +131,15 @@ def read_sample(path: pathlib.Path, shift: int, zero_id: int | None = None) -> S
     return read_page_list(path, zero_id).sample(shift)
 
 
-def check_together(samples: dict[str, Sample]) -> None:
+def check_together(fingerprints: Mapping[str, Fingerprint]) -> None:
     """Refuse files that cannot be compared with each other.
 
-    :param samples: by file name
+    :param fingerprints: by file name
     :raises InputError: if page lists stand beside fingerprints, or fingerprints
         of different keys or seeds beside each other
     """
-    first: tuple[str, Sample] | None = None
-    for name, sample in samples.items():
+    first: tuple[str, Fingerprint] | None = None
+    for name, sample in fingerprints.items():
         if first is None:
             first = name, sample
         elif sample.is_sealed != first[1].is_sealed:

@@ -2,19 +2,22 @@
 """``membuddies sharing``: what guests would share on one host, from files."""
 
 import argparse
+import functools
 import itertools
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from membuddies_nova import exceptions
 from membuddies_nova.cli import argument, page_list, progress
 from membuddies_nova.cli.report import ReportCommand, aligned
-from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint import bloom
-from membuddies_nova.fingerprint.sample import MIN_SHIFT, Estimate, Sample
-from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
-from membuddies_nova.model.snapshot import ClusterSnapshot
+from membuddies_nova.fingerprint.bloom import BloomFilter
+from membuddies_nova.fingerprint.formats import Fingerprint
+from membuddies_nova.fingerprint.sample import MIN_SHIFT, Format, Sample
+from membuddies_nova.model.sharing import PAGES_PER_MB
+
+_Any = TypeVar("_Any", bound=Fingerprint)
 
 
 class Sharing(ReportCommand):
@@ -60,46 +63,23 @@ class Sharing(ReportCommand):
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
-        whole = parsed_args.fingerprint_format != "sample"
-        samples = {
-            path: page_list.read_sample(
-                path, 0 if whole else parsed_args.shift, parsed_args.zero_id
-            )
+        read = {
+            path: _read(path, parsed_args)
             for path in progress.shown(parsed_args.files, "reading guests")
         }
-        page_list.check_together({str(path): each for path, each in samples.items()})
-        for path, sample in samples.items():
-            if whole and sample.shift:
-                raise exceptions.InputError(
-                    f"{path}: holds one of {2**sample.shift} pages, no list of all; "
-                    f"use --format sample"
-                )
-        ordered = [samples[path] for path in parsed_args.files]
-        unique = sum(sample.counters.unique_pages for sample in ordered)
-        estimates: _Samples | _Filters
-        if parsed_args.fingerprint_format == "bloom":
-            estimates = _Filters(ordered, unique, parsed_args.bloom_error)
-        else:
-            estimates = _Samples(ordered)
-        union = min(round(estimates.union_pages()), unique)
-        return {
-            "format": parsed_args.fingerprint_format,
-            "shift": max(sample.shift for sample in ordered),
-            "guests": [
-                {
-                    "name": path.stem,
-                    "pages": sample.counters.resident_pages,
-                    "unique_pages": sample.counters.unique_pages,
-                    "zero_pages": sample.counters.zero_pages,
-                    "self_shared_pages": sample.counters.self_shared_pages,
-                }
-                for path, sample in zip(parsed_args.files, ordered, strict=True)
-            ],
-            "pairs": _pairs(estimates, [path.stem for path in parsed_args.files]),
-            "union_pages": union,
-            "saved_pages": unique - union,
-            "saved_fraction": (unique - union) / unique if unique else 0.0,
-        }
+        page_list.check_together({str(path): each for path, each in read.items()})
+        names = [path.stem for path in parsed_args.files]
+        ordered = [read[path] for path in parsed_args.files]
+        chosen = Format(parsed_args.fingerprint_format)
+        try:
+            if chosen is Format.BLOOM:
+                filters = _filters(ordered, parsed_args.bloom_error)
+                return _answer(chosen, 0, names, filters)
+            samples = [each for each in ordered if isinstance(each, Sample)]
+            shift = max(sample.shift for sample in samples)
+            return _answer(chosen, shift, names, samples)
+        except exceptions.FingerprintError as error:
+            raise exceptions.InputError(str(error)) from None
 
     def rendered(self, answer: Mapping[str, Any]) -> str:
         guests = aligned(
@@ -126,53 +106,81 @@ class Sharing(ReportCommand):
         return "\n\n".join((guests, pairs, f"{together}\n{counted}"))
 
 
-class _Samples:
-    """Guests compared by their samples; they are known by number."""
+def _read(path: pathlib.Path, parsed_args: argparse.Namespace) -> Sample | BloomFilter:
+    """A file's fingerprint, if the format that was chosen can be made of it.
 
-    def __init__(self, samples: Sequence[Sample]) -> None:
-        numbers = [str(number) for number in range(len(samples))]
-        self._model = SharingModel(
-            ClusterSnapshot(
-                hosts=(),
-                guests=tuple(
-                    Guest(uuid=each, name=each, memory_mb=0) for each in numbers
-                ),
-                samples=dict(zip(numbers, samples, strict=True)),
-            ),
-            Scope.GLOBAL,
+    :raises InputError: if it cannot, or for a file that holds no guest's pages
+    """
+    chosen = Format(parsed_args.fingerprint_format)
+    shift = parsed_args.shift if chosen is Format.SAMPLE else 0
+    if not page_list.is_fingerprint(path):
+        return page_list.read_page_list(path, parsed_args.zero_id).sample(shift)
+    found = page_list.read_any(path)
+    if isinstance(found, BloomFilter):
+        if chosen is not Format.BLOOM:
+            raise exceptions.InputError(
+                f"{path}: holds a Bloom filter; use --format bloom"
+            )
+        return found
+    if chosen is not Format.SAMPLE and found.shift:
+        raise exceptions.InputError(
+            f"{path}: holds one of {2**found.shift} pages, no list of all; use "
+            f"--format sample"
         )
-
-    def shared_pages(self, a: int, b: int) -> Estimate:
-        return self._model.shared_pages(str(a), str(b))
-
-    def union_pages(self) -> float:
-        return self._model.host_pages(self._model.uuids).pages
+    return found.thinned(max(shift, found.shift))
 
 
-class _Filters:
-    """Guests compared by Bloom filters, in which the union of all finds room."""
+def _filters(
+    fingerprints: Sequence[Sample | BloomFilter], error: float
+) -> list[BloomFilter]:
+    """A Bloom filter of each, in which the union of all finds room.
 
-    def __init__(
-        self, samples: Sequence[Sample], unique_pages: int, error: float
-    ) -> None:
-        size, hashes = bloom.dimensions(unique_pages, error)
-        self._filters = [
-            bloom.BloomFilter.of_items(sample.items, size, hashes) for sample in samples
-        ]
+    Where files hold filters already, the others are made as these are.
+    """
+    given = [each for each in fingerprints if isinstance(each, BloomFilter)]
+    if given:
+        size, hashes = min(each.size for each in given), given[0].hashes
+    else:
+        unique = sum(each.unique_pages for each in fingerprints)
+        size, hashes = bloom.dimensions(unique, error)
+    return [
+        each
+        if isinstance(each, BloomFilter)
+        else BloomFilter.of_list(each, size, hashes)
+        for each in fingerprints
+    ]
 
-    def shared_pages(self, a: int, b: int) -> Estimate:
-        return self._filters[a].shared_pages(self._filters[b])
 
-    def union_pages(self) -> float:
-        return bloom.union(self._filters).unique_pages()
+def _answer(
+    chosen: Format, shift: int, names: Sequence[str], fingerprints: Sequence[_Any]
+) -> dict[str, Any]:
+    counted = [each.counters for each in fingerprints]
+    unique = sum(each.unique_pages for each in counted)
+    union = functools.reduce(lambda a, b: a.union(b), fingerprints).unique_pages
+    return {
+        "format": chosen.value,
+        "shift": shift,
+        "guests": [
+            {
+                "name": name,
+                "pages": each.resident_pages,
+                "unique_pages": each.unique_pages,
+                "zero_pages": each.zero_pages,
+                "self_shared_pages": each.self_shared_pages,
+            }
+            for name, each in zip(names, counted, strict=True)
+        ],
+        "pairs": _pairs(fingerprints, names),
+        "union_pages": union,
+        "saved_pages": unique - union,
+        "saved_fraction": (unique - union) / unique if unique else 0.0,
+    }
 
 
-def _pairs(
-    estimates: _Samples | _Filters, names: Sequence[str]
-) -> list[dict[str, Any]]:
+def _pairs(fingerprints: Sequence[_Any], names: Sequence[str]) -> list[dict[str, Any]]:
     pairs = []
     for a, b in itertools.combinations(range(len(names)), 2):
-        shared = estimates.shared_pages(a, b)
+        shared = fingerprints[a].shared_pages(fingerprints[b])
         pairs.append(
             {
                 "a": names[a],

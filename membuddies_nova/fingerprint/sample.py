@@ -9,8 +9,10 @@ a count of items times 2^shift estimates pages without bias.
 """
 
 import dataclasses
+import enum
+import math
 from collections.abc import Iterable
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +27,14 @@ MAX_ITEMS = 65_536
 """Items of a sample at most, which fixes the shift of a large guest."""
 
 
+class Format(enum.StrEnum):
+    """How a guest's pages are kept."""
+
+    SAMPLE = "sample"
+    LIST = "list"
+    BLOOM = "bloom"
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Estimate:
     """A number of pages with its standard error, both in pages.
@@ -36,6 +46,12 @@ class Estimate:
 
     pages: float
     standard_error: float
+
+    @classmethod
+    def of_items(cls, count: int, shift: int) -> Self:
+        """What so many items of a sample stand for; exact at shift 0."""
+        scale = float(1 << shift)
+        return cls(count * scale, math.sqrt(count * scale * (scale - 1.0)))
 
     @property
     def mb(self) -> float:
@@ -83,10 +99,24 @@ class Counters:
         """Pages that repeat another one inside the same guest."""
         return self.resident_pages - self.zero_pages - self.unique_pages
 
+    def together(self, other: "Counters", unique_pages: int) -> "Counters":
+        """Of two guests taken as one.
+
+        :param unique_pages: an estimate, kept within what can be true
+        """
+        least = max(self.unique_pages, other.unique_pages)
+        most = self.unique_pages + other.unique_pages
+        return Counters(
+            resident_pages=self.resident_pages + other.resident_pages,
+            unique_pages=min(max(unique_pages, least), most),
+            zero_pages=self.zero_pages + other.zero_pages,
+            kernel_zero_pages=self.kernel_zero_pages + other.kernel_zero_pages,
+        )
+
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Sample:
-    """The sampled items of one guest; with shift 0 all of them (a list).
+    """The sampled items of a guest; with shift 0 all of them (a list).
 
     :ivar items: sorted, distinct; bare ids or sealed items
     :ivar shift: every item's level is at least this
@@ -149,6 +179,15 @@ class Sample:
         return cls(items=unique[:count], shift=shift, counters=counters, seed=seed)
 
     @property
+    def format(self) -> Format:
+        return Format.SAMPLE if self.shift else Format.LIST
+
+    @property
+    def unique_pages(self) -> int:
+        """Exact for a guest, estimated for a union."""
+        return self.counters.unique_pages
+
+    @property
     def is_sealed(self) -> bool:
         return self.key_id != seal.BARE
 
@@ -184,6 +223,39 @@ class Sample:
             shift=shift,
             stable=None if self.stable is None else self.stable[keep],
         )
+
+    def union(self, other: "Sample") -> "Sample":
+        """The sample of what either guest holds, at the coarser shift.
+
+        Counters become sums, and ``unique_pages`` the sum less the estimate of what
+        both have.
+
+        :raises IncompatibleFingerprintsError: if seed, key or format differ
+        """
+        a, b = self._beside(other)
+        items = np.union1d(a.model_items, b.model_items)
+        shared = (len(a.model_items) + len(b.model_items) - len(items)) << a.shift
+        unique = max(a.unique_pages + b.unique_pages - shared, len(items))
+        return dataclasses.replace(
+            a,
+            items=items,
+            stable=None,
+            counters=a.counters.together(b.counters, unique),
+        )
+
+    def shared_pages(self, other: "Sample") -> Estimate:
+        """About how many unique pages both guests hold; exact for two lists.
+
+        :raises IncompatibleFingerprintsError: if seed, key or format differ
+        """
+        a, b = self._beside(other)
+        common = np.intersect1d(a.model_items, b.model_items, assume_unique=True)
+        return Estimate.of_items(len(common), a.shift)
+
+    def _beside(self, other: "Sample") -> tuple["Sample", "Sample"]:
+        check_comparable((self, other))
+        shift = max(self.shift, other.shift)
+        return self.thinned(shift), other.thinned(shift)
 
     def sealed(self, key: seal.SealKey) -> "Sample":
         """The same sample under a key.
@@ -235,20 +307,37 @@ def _ids_below(unique: page.Ids, shift: int) -> int:
     return int(np.searchsorted(unique, np.uint64(1 << (64 - shift))))
 
 
-def check_comparable(samples: Iterable[Sample]) -> None:
-    """Refuse to compare samples of different seeds or keys.
+class Labelled(Protocol):
+    """What tells whether two fingerprints can be compared."""
 
-    :raises IncompatibleFingerprintsError: and says which of the two differs
+    @property
+    def format(self) -> Format: ...
+
+    @property
+    def seed(self) -> int: ...
+
+    @property
+    def key_id(self) -> bytes: ...
+
+
+def check_comparable(fingerprints: Iterable[Labelled]) -> None:
+    """Refuse to compare what cannot be: other formats, seeds or keys.
+
+    A list is a sample that keeps all, so these two compare.
+
+    :raises IncompatibleFingerprintsError: and says which of the three differs
     """
-    first: Sample | None = None
-    for sample in samples:
+    first: Labelled | None = None
+    for one in fingerprints:
         if first is None:
-            first = sample
-        elif sample.seed != first.seed:
+            first = one
+        elif (one.format is Format.BLOOM) != (first.format is Format.BLOOM):
             raise exceptions.IncompatibleFingerprintsError(
-                "seed", first.seed, sample.seed
+                "format", first.format, one.format
             )
-        elif sample.key_id != first.key_id:
+        elif one.seed != first.seed:
+            raise exceptions.IncompatibleFingerprintsError("seed", first.seed, one.seed)
+        elif one.key_id != first.key_id:
             raise exceptions.IncompatibleFingerprintsError(
-                "key", first.key_id.hex(), sample.key_id.hex()
+                "key", first.key_id.hex(), one.key_id.hex()
             )

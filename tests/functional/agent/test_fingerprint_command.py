@@ -11,7 +11,7 @@ from membuddies_agent.errors import NoFingerprint
 from membuddies_nova import exceptions
 from membuddies_nova.cli.fingerprint import Fingerprint
 from membuddies_nova.facts import Reason
-from membuddies_nova.fingerprint import codec
+from membuddies_nova.fingerprint import codec, seal
 from tests.functional.agent import libvirt_daemon, processes
 from tests.functional.agent.processes import written_ids
 
@@ -84,8 +84,25 @@ def test_the_fingerprint_that_is_written_decodes(
 def test_a_bloom_filter_holds_every_page(child):
     found = answer("--pid", child.process.pid, "--format", "bloom", "--shift", 9)
     assert found["items"] == 1000
-    # 12.9 bits for each page at 0.2 % false positives
-    assert found["wire_bytes"] == pytest.approx(1000 * 12.93 / 8, rel=0.01)
+    # 12.9 bits for each page at 0.2 % false positives, up to a power of two, and
+    # the header with the checksum
+    assert found["wire_bytes"] == 2**14 // 8 + 88
+
+
+def test_the_bloom_filter_that_is_written_is_sealed_and_decodes(
+    child, tmp_path, key_file
+):
+    file = tmp_path / "guest.mbf"
+    found = answer(
+        *("--pid", child.process.pid, "--format", "bloom"),
+        *("--out", file, "--key-file", key_file),
+    )
+    value = codec.decode_any(file.read_bytes())
+    assert value.format == "bloom"
+    assert value.key_id == seal.KeyRing.from_file(key_file).first.key_id
+    assert value.unique_pages == 1000
+    assert file.stat().st_size == found["wire_bytes"]
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 def test_the_size_is_the_same_without_a_key(child, key_file):
@@ -118,13 +135,32 @@ def test_no_file_is_written_for_a_process_without_mergeable_memory(tmp_path):
         (["--pid", 4194000], "there is no process 4194000"),
         (["--pid", 1, "--out", "a.txt"], "ends in .npy or .mbf"),
         (["--pid", 1, "--out", "a.mbf"], "--key-file"),
-        (["--pid", 1, "--format", "bloom", "--out", "a.mbf"], "cannot be sealed"),
+        (["--pid", 1, "--format", "bloom", "--out", "a.mbf"], "--key-file"),
     ],
 )
 def test_a_wrong_call_says_what_is_allowed(arguments, words):
     with pytest.raises(exceptions.InputError, match=words) as raised:
         answer(*arguments)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda key: key.unlink(), "No such file.*openssl rand -hex 32"),
+        (lambda key: key.chmod(0o640), "mode is 0640.*chmod 0600"),
+        (lambda key: key.write_text("ab" * 31), "32 to 64 bytes, this one has 31"),
+    ],
+)
+def test_a_key_file_that_is_missing_unsafe_or_short_is_named(
+    child, tmp_path, key_file, spoil, words
+):
+    spoil(key_file)
+    file = tmp_path / "guest.mbf"
+    with pytest.raises(exceptions.ConfigurationError, match=words) as raised:
+        answer("--pid", child.process.pid, "--out", file, "--key-file", key_file)
+    assert str(key_file) in str(raised.value)
+    assert not file.exists()
 
 
 def test_a_folder_that_is_missing_is_named(child, tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from membuddies_nova.fingerprint import codec, page
+from membuddies_nova.fingerprint.bloom import BloomFilter
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.fingerprint.seal import SealKey
 from tests.unit.model.clusters import page_ids
@@ -30,6 +31,20 @@ def write_fingerprint(
 ) -> pathlib.Path:
     ids = page_ids(np.fromiter(numbers, np.uint64))
     path.write_bytes(codec.encode(Sample.of_pages(ids, shift=shift).sealed(key)))
+    return path
+
+
+def write_filter(
+    path: pathlib.Path,
+    numbers: Iterable[int],
+    size: int = 2**18,
+    hashes: int = 9,
+    key: SealKey = KEY,
+) -> pathlib.Path:
+    """A sealed Bloom filter of every page."""
+    ids = page_ids(np.fromiter(numbers, np.uint64))
+    pages = Sample.of_pages(ids, shift=0).sealed(key)
+    path.write_bytes(codec.encode(BloomFilter.of_list(pages, size, hashes)))
     return path
 
 

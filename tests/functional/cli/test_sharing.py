@@ -13,7 +13,12 @@ import pytest
 from membuddies_nova.cli.page_list import SUPERFASTHASH_ZERO_PAGE
 from membuddies_nova.fingerprint.seal import SealKey
 from tests.functional.cli.command import MEMBUDDIES, answer, refusal, run
-from tests.functional.cli.page_files import write_fingerprint, write_list
+from tests.functional.cli.page_files import (
+    write_filter,
+    write_fingerprint,
+    write_list,
+    write_scenario,
+)
 
 EXAMPLES = sorted((pathlib.Path(__file__).parents[3] / "examples").glob("*.npy"))
 
@@ -216,6 +221,78 @@ def test_files_that_cannot_be_compared_are_refused(tmp_path):
     assert "c.npy: a page list and a sealed" in refusal("sharing", a, c)
     assert "a.mbf: a sealed fingerprint and a page" in refusal("sharing", c, a)
     assert "--format sample" in refusal("sharing", "--format", "list", a)
+
+
+def test_sealed_lists_are_counted_to_the_page(tmp_path):
+    a = write_fingerprint(tmp_path / "a.mbf", range(20_000), shift=0)
+    b = write_fingerprint(tmp_path / "b.mbf", range(10_000, 30_000), shift=0)
+    found = answer("sharing", "--format", "list", a, b)
+    assert found["pairs"][0]["shared_pages"] == 10_000
+    assert found["pairs"][0]["standard_error_pages"] == 0.0
+    assert found["union_pages"] == 30_000
+
+
+def test_bloom_filters_in_files_compare_whatever_their_sizes(tmp_path):
+    a = write_filter(tmp_path / "a.mbf", range(20_000))
+    b = write_filter(tmp_path / "b.mbf", range(10_000, 30_000), size=2**20)
+    c = write_fingerprint(tmp_path / "c.mbf", range(20_000), shift=0)
+    found = answer("sharing", "--format", "bloom", a, b, c)
+    assert (found["format"], found["shift"]) == ("bloom", 0)
+    assert [guest["unique_pages"] for guest in found["guests"]] == [20_000] * 3
+    shared = [pair["shared_pages"] for pair in found["pairs"]]
+    assert shared == pytest.approx([10_000, 20_000, 10_000], abs=100)
+    assert abs(found["union_pages"] - 30_000) < 100
+
+
+@pytest.mark.parametrize(
+    ("other", "said"),
+    [
+        ({"hashes": 5}, "differ in number of hashes: 9 and 5"),
+        ({"size": 3 * 2**16}, "differ in size: 262144 and 196608"),
+        ({"size": 64}, "64 bits is too small"),
+    ],
+)
+def test_bloom_filters_that_do_not_compare_are_refused(tmp_path, other, said):
+    a = write_filter(tmp_path / "a.mbf", range(20_000))
+    b = write_filter(tmp_path / "b.mbf", range(20_000), **other)
+    assert said in refusal("sharing", "--format", "bloom", a, b)
+
+
+def test_a_bloom_filter_under_another_key_is_refused(tmp_path):
+    a = write_filter(tmp_path / "a.mbf", range(2000))
+    b = write_filter(tmp_path / "b.mbf", range(2000), key=SealKey(b"x" * 32))
+    assert "b.mbf: sealed under key" in refusal("sharing", "--format", "bloom", a, b)
+
+
+@pytest.mark.parametrize("chosen", ["sample", "list"])
+def test_a_bloom_filter_is_compared_as_one_only(tmp_path, chosen):
+    a = write_filter(tmp_path / "a.mbf", range(2000))
+    said = refusal("sharing", "--format", chosen, a)
+    assert "a.mbf: holds a Bloom filter; use --format bloom" in said
+
+
+def test_a_plan_needs_samples_not_filters(tmp_path):
+    scenario = write_scenario(tmp_path)
+    for name in "abc":
+        write_filter(tmp_path / f"{name}.npy", range(512)).rename(
+            tmp_path / f"{name}.mbf"
+        )
+    scenario.write_text(scenario.read_text().replace(".npy", ".mbf"))
+    assert "holds a Bloom filter" in refusal("plan", "--scenario", scenario)
+
+
+def test_a_file_as_large_as_a_disk_is_refused_by_its_header(tmp_path):
+    file = write_fingerprint(tmp_path / "a.mbf", range(2000))
+    os.truncate(file, 2**40)
+    assert "its header announces" in refusal("sharing", file)
+    with (tmp_path / "b.mbf").open("wb") as zeros:
+        zeros.truncate(2**40)
+    assert "not a fingerprint" in refusal("sharing", tmp_path / "b.mbf")
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path):
+    (tmp_path / "zero.mbf").symlink_to("/dev/zero")
+    assert "is no regular file" in refusal("sharing", tmp_path / "zero.mbf")
 
 
 @pytest.mark.parametrize(

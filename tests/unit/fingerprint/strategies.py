@@ -4,7 +4,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from membuddies_nova.fingerprint import page, sample, seal
+from membuddies_nova.fingerprint import bloom, page, sample, seal
 
 KEY = seal.SealKey(bytes(range(32)))
 
@@ -31,3 +31,15 @@ def sealed_samples(draw: st.DrawFn) -> sample.Sample:
             sample.Sample.of_pages(draw(page_lists), shift=shift)
         )
     return value.sealed(KEY)
+
+
+@st.composite
+def sealed_filters(draw: st.DrawFn) -> bloom.BloomFilter:
+    pages = sample.Sample.of_pages(draw(page_lists), shift=0).sealed(KEY)
+    return bloom.BloomFilter.of_list(
+        pages, draw(st.integers(64, 2000)), draw(st.integers(1, 20))
+    )
+
+
+fingerprints = st.one_of(sealed_samples(), sealed_filters())
+"""Of every format."""

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from membuddies_nova import exceptions
 from membuddies_nova.cluster import Guest, Scope
-from membuddies_nova.fingerprint import page, sample, seal
+from membuddies_nova.fingerprint import bloom, page, sample, seal
 from membuddies_nova.model.sharing import SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
 from tests.unit.fingerprint.strategies import KEY, page_lists, shifts
@@ -173,3 +173,54 @@ def test_counts_that_cannot_be_true_are_refused(counts):
             zero_pages=counts[2],
             kernel_zero_pages=counts[3],
         )
+
+
+@given(page_lists, page_lists, page_lists)
+def test_lists_count_what_guests_share_to_the_page(first, second, third):
+    zero = page.zero_page_id()
+    sets = [set(ids.tolist()) - {zero} for ids in (first, second, third)]
+    lists = [sample.Sample.of_pages(ids, shift=0) for ids in (first, second, third)]
+    shared = lists[0].shared_pages(lists[1])
+    assert shared == sample.Estimate(len(sets[0] & sets[1]), 0.0)
+    together = lists[0].union(lists[1]).union(lists[2])
+    assert together.unique_pages == len(set.union(*sets))
+    assert together.items.tolist() == sorted(set.union(*sets))
+    assert together.counters.resident_pages == len(first) + len(second) + len(third)
+
+
+@given(page_lists, page_lists, shifts, shifts)
+def test_samples_of_different_shifts_compare_at_the_coarser(first, second, a, b):
+    fine, coarse = sorted((a, b))
+    mixed = [
+        sample.Sample.of_pages(first, shift=fine),
+        sample.Sample.of_pages(second, shift=coarse),
+    ]
+    alike = [sample.Sample.of_pages(ids, shift=coarse) for ids in (first, second)]
+    assert mixed[0].shared_pages(mixed[1]) == alike[0].shared_pages(alike[1])
+    assert mixed[0].union(mixed[1]).items.tolist() == (
+        alike[0].union(alike[1]).items.tolist()
+    )
+
+
+def test_only_stable_items_are_shared():
+    ids = np.arange(1, 101, dtype=np.uint64)
+    before = sample.Sample.of_pages(ids[:60], shift=0)
+    stable = sample.Sample.of_pages(ids, shift=0).with_stability(before)
+    assert stable.shared_pages(sample.Sample.of_pages(ids, shift=0)).pages == 60
+
+
+def test_two_fingerprints_say_which_of_format_seed_and_key_differs():
+    ids = np.arange(1, 101, dtype=np.uint64)
+    one = sample.Sample.of_pages(ids, shift=0)
+    others = {
+        "format": bloom.BloomFilter.of_list(one, 2**10, 2),
+        "seed": sample.Sample.of_pages(ids, shift=0, seed=7),
+        "key": one.sealed(KEY),
+    }
+    for attribute, other in others.items():
+        for call in (one.union, one.shared_pages):
+            with pytest.raises(
+                exceptions.IncompatibleFingerprintsError, match=attribute
+            ) as error:
+                call(other)
+            assert error.value.attribute == attribute
