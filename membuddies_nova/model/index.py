@@ -11,7 +11,8 @@ the same page in two partitions is two pages here.
 """
 
 import dataclasses
-from collections.abc import Hashable, Sequence
+import functools
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,13 @@ Classes = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float64]
 
 _TOKEN_SEED = 0x6D62
+_NOBODY = np.empty(0, np.intp)
+_SETS_AT_A_TIME = 64
+_RANGE_ITEMS = 4_000_000
+"""Items that are grouped at a time."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PageClasses:
     """Which guest holds which classes of pages.
 
@@ -45,6 +50,42 @@ class PageClasses:
         """The classes that a guest holds."""
         start, end = self.holders.indptr[row : row + 2]
         return self.holders.indices[start:end]
+
+    def held_of(self, classes: Classes) -> Floats:
+        """How many pages of some classes every guest holds."""
+        guests, ends = self._guests
+        parts = [
+            guests[start:end]
+            for start, end in zip(
+                ends[classes].tolist(), ends[classes + 1].tolist(), strict=True
+            )
+        ]
+        held: Floats = np.bincount(
+            np.concatenate([_NOBODY, *parts]),
+            np.repeat(self.pages[classes], list(map(len, parts))),
+            minlength=self.holders.shape[0],
+        ).astype(np.float64, copy=False)
+        return held
+
+    def held_of_each(self, sets: Sequence[Classes]) -> Floats:
+        """How many pages of each of many sets of classes every guest holds.
+
+        :returns: sets x guests
+        """
+        held = np.zeros((len(sets), self.holders.shape[0]))
+        for start in range(0, len(sets), _SETS_AT_A_TIME):
+            part = sets[start : start + _SETS_AT_A_TIME]
+            weights = np.zeros((len(self), len(part)))
+            for number, classes in enumerate(part):
+                weights[classes, number] = self.pages[classes]
+            held[start : start + len(part)] = (self.holders @ weights).T
+        return held
+
+    @functools.cached_property
+    def _guests(self) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.int64]]:
+        """The guests of every class, class after class, and where each begins."""
+        columns = self.holders.tocsc()
+        return columns.indices.astype(np.intp), columns.indptr.astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.pages)
@@ -65,16 +106,16 @@ def page_classes(
         if sample is not None:
             members.setdefault(partition, []).append(row)
 
-    rows, columns, pages, variance = [], [], [], []
+    guests, classes, pages, variance = [], [], [], []
     known = 0
     for group in members.values():
         merged = [sample for row in group if (sample := samples[row]) is not None]
         shift = max(sample.shift for sample in merged)
-        owners, classes, counts = _classes(
+        owners, sizes, counts = _classes(
             [sample.thinned(shift).model_items for sample in merged]
         )
-        rows.append(np.asarray(group, np.int32)[owners])
-        columns.append(classes + known)
+        guests.append(np.asarray(group, np.int32)[owners])
+        classes.append(np.repeat(np.arange(known, known + len(sizes)), sizes))
         # Of pages kept with probability 2^-shift, see Estimate.
         scale = float(1 << shift)
         pages.append(counts * scale)
@@ -82,48 +123,107 @@ def page_classes(
         known += len(counts)
 
     holders = scipy.sparse.csr_matrix(
-        (np.ones(sum(map(len, rows))), (_joined(rows), _joined(columns))),
+        (
+            np.ones(sum(map(len, guests))),
+            (_joined(guests, np.int32), _joined(classes, np.int32)),
+        ),
         shape=(len(samples), known),
     )
     holders.sort_indices()
-    return PageClasses(holders, _joined(pages), _joined(variance))
+    return PageClasses(
+        holders, _joined(pages, np.float64), _joined(variance, np.float64)
+    )
 
 
 def _classes(
     item_sets: Sequence[npt.NDArray[np.uint64]],
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Group items by the set of their holders, those with one holder left out.
 
-    :returns: pairs of holder and class as two arrays; the items in each class
+    Items are grouped range by range of their values, so that what is in memory
+    beside the result stays small.
+
+    :param item_sets: sorted
+    :returns: the holders of every class, class after class; how many each class
+        has; the items in each class
     """
-    items = np.concatenate(item_sets)
-    owners = np.repeat(np.arange(len(item_sets)), [len(each) for each in item_sets])
-    order = np.argsort(items, kind="stable")
-    items, owners = items[order], owners[order]
-    starts = np.flatnonzero(np.concatenate(([True], items[1:] != items[:-1])))
-    starts = starts[: len(items)]
-    lengths = np.diff(np.append(starts, len(items)))
-
-    shared = lengths > 1
-    owners = owners[np.repeat(shared, lengths)]
-    lengths = lengths[shared]
-    if not len(lengths):
-        empty = np.empty(0, np.int64)
-        return empty, empty, empty
-    starts = np.cumsum(lengths) - lengths
-
     # A set of holders is known by the sum of its members' random tokens: two
     # different sets meet with probability 2^-64.
     tokens = np.random.default_rng(_TOKEN_SEED).integers(
         0, 2**64, len(item_sets), dtype=np.uint64
     )
-    signatures = np.add.reduceat(tokens[owners], starts)
-    _, first, counts = np.unique(signatures, return_index=True, return_counts=True)
-    sizes = lengths[first]
-    classes = np.repeat(np.arange(len(first)), sizes)
-    within = np.arange(len(classes)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
-    return owners[np.repeat(starts[first], sizes) + within], classes, counts
+    parts = [_part(part, tokens) for part in _ranges(item_sets)]
+    owners = _joined([part[0] for part in parts], np.int32)
+    sizes = _joined([part[1] for part in parts], np.int64)
+    counts = _joined([part[2] for part in parts], np.int64)
+    signatures = _joined([part[3] for part in parts], np.uint64)
+    del parts
+    _, first, same = np.unique(signatures, return_index=True, return_inverse=True)
+    starts = np.cumsum(sizes) - sizes
+    return (
+        owners[_spread(starts[first], sizes[first])],
+        sizes[first],
+        np.bincount(same, counts, minlength=len(first)).astype(np.int64),
+    )
 
 
-def _joined(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
-    return np.concatenate(arrays) if arrays else np.empty(0)
+def _ranges(
+    item_sets: Sequence[npt.NDArray[np.uint64]],
+) -> Iterator[list[npt.NDArray[np.uint64]]]:
+    """The sets, cut into ranges of values with few items each."""
+    ends = [items[-1] for items in item_sets if len(items)]
+    ranges = sum(map(len, item_sets)) // _RANGE_ITEMS + 1
+    step = int(max(ends, default=np.uint64(0))) // ranges + 1
+    edges = np.array([step * number for number in range(1, ranges)], np.uint64)
+    cuts = [np.searchsorted(items, edges) for items in item_sets]
+    for number in range(ranges):
+        yield [
+            items[
+                cut[number - 1] if number else 0 : cut[number]
+                if number + 1 < ranges
+                else None
+            ]
+            for items, cut in zip(item_sets, cuts, strict=True)
+        ]
+
+
+def _part(
+    item_sets: Sequence[npt.NDArray[np.uint64]], tokens: npt.NDArray[np.uint64]
+) -> tuple[
+    npt.NDArray[np.int32],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.int64],
+    npt.NDArray[np.uint64],
+]:
+    """Classes of a range: their holders, how many, their items, signatures."""
+    items = np.concatenate([*item_sets, np.empty(0, np.uint64)])
+    numbers = np.arange(len(item_sets), dtype=np.int32)
+    owners = np.repeat(numbers, [len(each) for each in item_sets])
+    order = np.argsort(items)
+    items, owners = items[order], owners[order]
+    starts = np.flatnonzero(np.concatenate(([True], items[1:] != items[:-1])))
+    starts = starts[: len(items)]
+    lengths = np.diff(np.append(starts, len(items)))
+    starts, lengths = starts[lengths > 1], lengths[lengths > 1]
+    owners = owners[_spread(starts, lengths)]
+    if not len(lengths):
+        empty = np.empty(0, np.int64)
+        return owners, empty, empty, np.empty(0, np.uint64)
+    starts = np.cumsum(lengths) - lengths
+    signatures, first, counts = np.unique(
+        np.add.reduceat(tokens[owners], starts), return_index=True, return_counts=True
+    )
+    owners = owners[_spread(starts[first], lengths[first])]
+    return owners, lengths[first], counts, signatures
+
+
+def _spread(
+    starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """The positions of stretches, one stretch after another."""
+    before = np.cumsum(lengths) - lengths
+    return np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+
+
+def _joined(arrays: Sequence[npt.NDArray[Any]], dtype: Any) -> npt.NDArray[Any]:
+    return np.concatenate([np.empty(0, dtype), *arrays]).astype(dtype, copy=False)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which pages each host holds while guests are moved about in thought.
 
-For each host it keeps how many of its guests hold each page class, so that
-moving one guest costs little more than that guest's classes. For a planner; it
-knows no rule and moves nothing real.
+For each host it keeps the page classes that its guests hold and how many of them
+hold each, so that moving one guest costs little more than the classes on two
+hosts, and memory grows with what is held, not with hosts times classes. For a
+planner; it knows no rule and moves nothing real.
 """
 
 import dataclasses
@@ -15,28 +16,29 @@ import numpy.typing as npt
 
 from membuddies_nova.cluster import Host
 from membuddies_nova.fingerprint.sample import Estimate
-from membuddies_nova.model.index import Classes, Floats
+from membuddies_nova.model.index import Classes
 from membuddies_nova.model.sharing import SharingModel
 
-Counts = npt.NDArray[np.int16]
-"""For each class how many guests of one host hold it."""
+Counts = npt.NDArray[np.int32]
+"""How many guests of one host hold a class."""
+
+_NO_CLASSES = np.empty(0, np.int32)
 
 
 @dataclasses.dataclass(slots=True)
 class _Holding:
-    """How many of a host's guests hold each class.
+    """What the guests of one host hold.
 
-    The array is replaced, never written to, so copies may share it.
+    The arrays are replaced, never written to, so copies may share them.
+
+    :ivar classes: held by any of them, ascending
+    :ivar counts: for each of these by how many
     """
 
-    counts: Counts
+    classes: Classes = dataclasses.field(default_factory=lambda: _NO_CLASSES)
+    counts: Counts = dataclasses.field(default_factory=lambda: _NO_CLASSES)
     unique_pages: float = 0.0
     saved_pages: float = 0.0
-
-    def change(self, classes: Classes, by: int) -> None:
-        counts = self.counts.copy()
-        counts[classes] += by
-        self.counts = counts
 
 
 class Occupancy:
@@ -55,12 +57,12 @@ class Occupancy:
         positions: Mapping[str, str | None],
     ) -> None:
         self.model = model
-        fractions = {host.name: host.merged_fraction for host in hosts}
-        self._fractions = fractions
-        empty = np.zeros(len(model.classes), np.int16)
-        self._holdings = {host: _Holding(empty) for host in fractions}
+        self._fractions = {host.name: host.merged_fraction for host in hosts}
+        self._holdings = {host: _Holding() for host in self._fractions}
         self._guests: dict[str, list[str]] = {host: [] for host in self._holdings}
         self._positions: dict[str, str | None] = dict.fromkeys(positions)
+        self._desk = np.zeros(len(model.classes), np.int32)
+        self._on_desk = _Holding()
         for guest, host in positions.items():
             if host is not None:
                 self._arrive(guest, host)
@@ -92,7 +94,7 @@ class Occupancy:
     def shared_pages(self, guest: str, host: str) -> float:
         """What a guest shares, or would share, with the others on a host."""
         held = self._classes_of(guest)
-        others = self._holdings[host].counts[held]
+        others = self._counts(host)[held]
         alone = 1 if self._positions[guest] == host else 0
         shared = float(self.model.classes.pages[held[others > alone]].sum())
         return shared * self._fractions[host]
@@ -105,29 +107,18 @@ class Occupancy:
         """
         held = self._classes_of(guest)
         source = self._positions[guest]
-        won = (self._holdings[host].counts[held] > 0) * self._fractions[host]
+        won = (self._counts(host)[held] > 0) * self._fractions[host]
         if source is not None:
-            won -= (self._holdings[source].counts[held] > 1) * self._fractions[source]
+            won -= (self._counts(source)[held] > 1) * self._fractions[source]
         classes = self.model.classes
         return Estimate(
             float(won @ classes.pages[held]),
             math.sqrt(float(np.square(won) @ classes.variance[held])),
         )
 
-    def gains_at(self, host: str) -> Floats:
-        """What every guest shares, or would share, with the others on a host.
-
-        :returns: pages, one number for each of the model's guests, in its order
-        """
-        classes = self.model.classes
-        present = self._holdings[host].counts > 0
-        gains: Floats = classes.holders @ np.where(present, classes.pages, 0.0)
-        gains *= self._fractions[host]
-        # A guest does not share with itself: for those on the host a class
-        # counts from its second holder on.
-        for guest in self._guests[host]:
-            gains[self.model.row(guest)] = self.shared_pages(guest, host)
-        return gains
+    def classes_on(self, host: str) -> Classes:
+        """The page classes that a host's guests hold, ascending; not to be changed."""
+        return self._holdings[host].classes
 
     def move(self, guest: str, host: str) -> None:
         """Move a guest, or place it for the first time."""
@@ -142,7 +133,11 @@ class Occupancy:
         holding = self._holdings[host]
         holding.saved_pages -= self.shared_pages(guest, host)
         holding.unique_pages -= self.model.unique_pages(guest)
-        holding.change(self._classes_of(guest), -1)
+        counts = self._counts(host)
+        counts[self._classes_of(guest)] -= 1
+        left = counts[holding.classes]
+        holding.classes = holding.classes[left > 0]
+        holding.counts = left[left > 0]
         self._guests[host].remove(guest)
         self._positions[guest] = None
 
@@ -150,9 +145,26 @@ class Occupancy:
         holding = self._holdings[host]
         holding.saved_pages += self.shared_pages(guest, host)
         holding.unique_pages += self.model.unique_pages(guest)
-        holding.change(self._classes_of(guest), 1)
+        counts, held = self._counts(host), self._classes_of(guest)
+        new = held[counts[held] == 0]
+        counts[held] += 1
+        # Two ascending runs: a stable sort merges them.
+        holding.classes = np.sort(np.concatenate((holding.classes, new)), kind="stable")
+        holding.counts = counts[holding.classes]
         self._guests[host].append(guest)
         self._positions[guest] = host
 
     def _classes_of(self, guest: str) -> Classes:
         return self.model.classes.of_guest(self.model.row(guest))
+
+    def _counts(self, host: str) -> Counts:
+        """For every class how many of a host's guests hold it.
+
+        One array serves all hosts in turn: it is valid until the next question.
+        """
+        holding = self._holdings[host]
+        if holding is not self._on_desk:
+            self._desk[self._on_desk.classes] = 0
+            self._desk[holding.classes] = holding.counts
+            self._on_desk = holding
+        return self._desk

@@ -66,6 +66,8 @@ class SharingModel:
         if not across_keys:
             check_comparable(sample for sample in samples if sample is not None)
         self.scope = scope
+        self._snapshot = snapshot
+        self._across_keys = across_keys
         self.uuids = tuple(guest.uuid for guest in snapshot.guests)
         self._rows = {uuid: row for row, uuid in enumerate(self.uuids)}
         self._samples = samples
@@ -84,6 +86,19 @@ class SharingModel:
     def shift(self) -> int:
         """The coarsest shift among the samples."""
         return max((sample.shift for sample in self._samples if sample), default=0)
+
+    def thinned(self, items: int) -> "SharingModel":
+        """The same of coarser samples, which hold about so many items together.
+
+        Itself if its samples hold no more.
+        """
+        known = sum(len(sample.model_items) for sample in self._samples if sample)
+        if known <= items:
+            return self
+        shift = self.shift + math.ceil(math.log2(known / items))
+        return SharingModel(
+            self._snapshot.thinned(shift), self.scope, across_keys=self._across_keys
+        )
 
     def row(self, guest: str) -> int:
         """The guest's row in the page classes.

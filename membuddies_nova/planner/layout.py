@@ -18,14 +18,19 @@ import numpy.typing as npt
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.model.index import Floats
 from membuddies_nova.model.occupancy import Occupancy
-from membuddies_nova.model.sharing import PAGES_PER_MB
+from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.planner.draft import Draft, Stop
+from membuddies_nova.planner.ranking import Ranking
 from membuddies_nova.planner.rules.rule import Rule
 
 NOWHERE = -1
+NOISE = "net-benefit"
+"""Name of what stops a move whose gain may be none."""
+
 _AFTER_ALL_WAVES = 2**31
 _OF_WAVES = frozenset({"moves-per-host"})
 _ROUNDING_PAGES = 1e-6
+_ROWS_AT_A_TIME = 512
 
 Rows = npt.NDArray[np.int64]
 
@@ -33,27 +38,35 @@ Rows = npt.NDArray[np.int64]
 class Layout:
     """Guests (rows) on hosts (columns), in the snapshot's order.
 
+    :param model: what gains are computed with
+    :param spend: told how many gains have been evaluated
     :ivar at: for each guest the column of its host, ``NOWHERE`` without one
     :ivar home: the same before any move
     :ivar free: for each guest whether it may be moved
-    :ivar net: guests x hosts: what the value gains when a guest moves there
-        alone, in pages; minus infinity where it may not or is already
     :ivar value: pages saved since the start, less the cost of the moves
     :ivar cost: for each guest the pages that its move must save to be worth it
     :ivar displaced: how many guests are not at home
     """
 
-    def __init__(self, draft: Draft, spend: Callable[[int], None]) -> None:
+    def __init__(
+        self, draft: Draft, model: SharingModel, spend: Callable[[int], None]
+    ) -> None:
         self._draft = draft
+        self._model = model
         self._spend = spend
-        self._situation = draft.situation.fork().in_wave(_AFTER_ALL_WAVES)
-        self._occupancy = self._situation.occupancy
         self.guests: tuple[Guest, ...] = draft.snapshot.guests
         self.hosts: tuple[Host, ...] = draft.snapshot.hosts
+        positions = {
+            guest.uuid: draft.occupancy.host_of(guest.uuid) for guest in self.guests
+        }
+        self._situation = draft.situation.fork().in_wave(_AFTER_ALL_WAVES)
+        self._occupancy = self._situation.occupancy = Occupancy(
+            model, self.hosts, positions
+        )
         self._columns = {host.name: at for at, host in enumerate(self.hosts)}
-        positions = [self._occupancy.host_of(guest.uuid) for guest in self.guests]
         self.at = np.array(
-            [NOWHERE if name is None else self._columns[name] for name in positions]
+            [self._columns[name] if name else NOWHERE for name in positions.values()],
+            np.int64,
         )
         self.home = self.at.copy()
         self.free = np.array(
@@ -70,17 +83,30 @@ class Layout:
         self.displaced = 0
         self._strangers = np.zeros(len(self.hosts), np.int64)
         self._forbidden: dict[tuple[int, int], Stop | None] = {}
-        self._situation_rules = [
+        self._situation_rules = tuple(
             rule for rule in draft.rules.situation if rule.name not in _OF_WAVES
-        ]
+        )
+        self._least_gain = max(
+            _least_certain_pages(model, self.hosts, draft.limits.confidence),
+            _ROUNDING_PAGES,
+        )
         self._groups = self._group_rows()
-        self._shared: Floats = np.zeros((len(self.guests), len(self.hosts)))
-        self.net: Floats = np.full_like(self._shared, -np.inf)
-        self._best: Floats = np.full(len(self.guests), -np.inf)
-        self._best_at: Rows = np.zeros(len(self.guests), np.int64)
-        self._stale_hosts = set(range(len(self.hosts)))
+        self._kinds, self._is_one_of_many = _kinds(self.guests)
+        self._blocked: dict[int, dict[int, int]] = {}
+        self._mark = np.zeros(len(model.classes), np.bool_)
+        self._classes = [self._occupancy.classes_on(host.name) for host in self.hosts]
+        self._shared: Floats = model.classes.held_of_each(self._classes)
+        merged = np.array([host.merged_fraction for host in self.hosts])
+        self._shared *= merged[:, np.newaxis]
+        self._spend(self._shared.size)
+        self._ranking = Ranking(
+            self._shared, self.at, self.home, self.free, self._kinds, self.cost
+        )
+        for column in range(len(self.hosts)):
+            self._count_residents(column, set())
+        self._ranking.update((), range(len(self.guests)))
+        self._stale_hosts: set[int] = set()
         self._stale_guests: set[int] = set()
-        self.refresh()
 
     @property
     def moves_left(self) -> float:
@@ -96,15 +122,27 @@ class Layout:
 
     def best_move(self) -> tuple[int, int] | None:
         """The guest and the host of the move that gains most, if any does."""
-        row = int(np.argmax(self._best))
-        if not self._best[row] > _ROUNDING_PAGES:
-            return None
-        return row, int(self._best_at[row])
+        return self._ranking.best(self._least_gain, self.moves_left < 1)
 
-    def strike(self, row: int, column: int) -> None:
-        """Leave a move out until something changes at one of its hosts."""
-        self.net[row, column] = -np.inf
-        self._rank(np.array([row]))
+    def strike(self, row: int, column: int, stop: Stop) -> None:
+        """Leave a move out until something changes at one of its hosts.
+
+        :param stop: what stops it. A host without room for one guest has none for
+            others of its kind; a guest whose best move is lost in noise has no
+            better one.
+        """
+        if stop.rule == NOISE:
+            self._ranking.settle(row)
+        elif (
+            self._is_one_of_many[row]
+            and column != self.home[row]
+            and any(stop.rule == rule.name for rule in self._situation_rules)
+        ):
+            kind = int(self._kinds[row])
+            self._blocked.setdefault(column, {})[kind] = row
+            self._ranking.block(kind, column)
+        else:
+            self._ranking.strike(row, column)
 
     def stop(self, row: int, column: int) -> Stop | None:
         """What stops a guest from being on a host in the end, None if nothing does.
@@ -127,10 +165,36 @@ class Layout:
         """Whether a guest may not be moved to a host, whatever else is moved."""
         return self._pair_stop(row, column) is not None
 
+    def gain(self, row: int, column: int) -> float:
+        """What the value gains when a guest moves to a host, in pages."""
+        return self._worth(row, column) - self._worth(row, int(self.at[row]))
+
     def gains_of(self, rows: Rows) -> Floats:
-        """``net`` of some guests, with the moves that were struck out."""
-        columns = np.arange(len(self.hosts))
-        return self._differences(rows, columns)
+        """What the value gains by single moves, whether they are allowed or not.
+
+        :returns: guests x hosts, pages; minus infinity where a guest is already
+        """
+        at, home, numbers = self.at[rows], self.home[rows], np.arange(len(rows))
+        worth: Floats = self._shared[:, rows].T
+        worth[numbers, home] += self.cost[rows]
+        worth -= worth[numbers, at][:, np.newaxis]
+        worth[numbers, at] = -np.inf
+        return worth
+
+    def best_gains(self) -> tuple[Floats, Rows]:
+        """The gain of every guest's best move, allowed or not, and its host.
+
+        :returns: pages, minus infinity for who is not to be moved; columns
+        """
+        gains = np.full(len(self.guests), -np.inf)
+        columns = np.zeros(len(self.guests), np.int64)
+        rows = np.flatnonzero(self.free & (self.at != NOWHERE))
+        for start in range(0, len(rows), _ROWS_AT_A_TIME):
+            part = rows[start : start + _ROWS_AT_A_TIME]
+            worth = self.gains_of(part)
+            columns[part] = np.argmax(worth, axis=1)
+            gains[part] = worth[np.arange(len(part)), columns[part]]
+        return gains, columns
 
     def error(self, row: int, column: int) -> float:
         """Standard error of what a move would save, in pages."""
@@ -140,7 +204,7 @@ class Layout:
 
     def shared(self, row: int) -> Floats:
         """What a guest that is nowhere would share on every host."""
-        shares = self._shared[row].copy()
+        shares = self._shared[:, row].copy()
         uuid = self.guests[row].uuid
         for column in self._stale_hosts:
             shares[column] = self._occupancy.shared_pages(uuid, self.hosts[column].name)
@@ -214,50 +278,56 @@ class Layout:
         return np.flatnonzero(self.at == column)
 
     def refresh(self) -> None:
-        """Bring ``net`` up to date after guests were put elsewhere."""
-        columns = np.array(sorted(self._stale_hosts), np.int64)
+        """Bring gains up to date after guests were put elsewhere."""
+        columns = sorted(self._stale_hosts)
         for column in columns:
-            self._shared[:, column] = self._occupancy.gains_at(self.hosts[column].name)
+            self._follow(column)
         self._spend(len(columns) * len(self.guests))
-        rows = np.isin(self.at, columns)
-        rows[list(self._stale_guests)] = True
         self._stale_hosts.clear()
+        rows = sorted(self._stale_guests)
         self._stale_guests.clear()
-        all_columns = np.arange(len(self.hosts))
-        changed = np.flatnonzero(rows & self.free & (self.at != NOWHERE))
-        self._subtract(changed, all_columns)
-        others = np.flatnonzero(~rows & self.free & (self.at != NOWHERE))
-        self._subtract(others, columns)
-        if len(columns) and len(others):
-            # Their best is another one only if it changed, or was passed.
-            best = self.net[np.ix_(others, columns)].max(axis=1)
-            again = np.isin(self._best_at[others], columns)
-            again |= best > self._best[others]
-            changed = np.concatenate((changed, others[again]))
-        self._rank(changed)
+        self._reconsider(columns)
+        self._ranking.update(columns, rows)
 
-    def _subtract(self, rows: Rows, columns: Rows) -> None:
-        """Set net gains of these guests at these hosts."""
-        if not len(rows) or not len(columns):
-            return
-        self.net[np.ix_(rows, columns)] = self._differences(rows, columns)
+    def _follow(self, column: int) -> None:
+        """Bring what guests share on a host up to date."""
+        name = self.hosts[column].name
+        before, now = self._classes[column], self._occupancy.classes_on(name)
+        self._classes[column] = now
+        mark = self._mark
+        mark[before] = True
+        appeared = now[~mark[now]]
+        mark[now] = False
+        vanished = before[mark[before]]
+        mark[before] = False
+        merged = self.hosts[column].merged_fraction
+        for classes, factor in ((appeared, merged), (vanished, -merged)):
+            if len(classes):
+                self._shared[column] += factor * self._model.classes.held_of(classes)
+        self._count_residents(column, self._stale_guests)
 
-    def _differences(self, rows: Rows, columns: Rows) -> Floats:
-        """What the value gains by single moves; guests x hosts."""
-        at, home = self.at[rows], self.home[rows]
-        cost = self.cost[rows]
-        here = self._shared[rows, at] - cost * (at != home)
-        there: Floats = self._shared[np.ix_(rows, columns)]
-        away = columns[np.newaxis] != home[:, np.newaxis]
-        there -= cost[:, np.newaxis] * away
-        there -= here[:, np.newaxis]
-        there[columns[np.newaxis] == at[:, np.newaxis]] = -np.inf
-        return there
+    def _count_residents(self, column: int, others: set[int]) -> None:
+        """Let guests on a host, and some others, share without themselves."""
+        name = self.hosts[column].name
+        for row in {*self.rows_on(column).tolist(), *others}:
+            self._shared[column, row] = self._occupancy.shared_pages(
+                self.guests[row].uuid, name
+            )
 
-    def _rank(self, rows: Rows) -> None:
-        if len(rows):
-            self._best_at[rows] = np.argmax(self.net[rows], axis=1)
-            self._best[rows] = self.net[rows, self._best_at[rows]]
+    def _reconsider(self, columns: list[int]) -> None:
+        """Ask anew where hosts on which something has changed had no room."""
+        for column in columns:
+            for kind, row in [*self._blocked.get(column, {}).items()]:
+                if (
+                    self.at[row] == column
+                    or self._first_stop(self._situation_rules, row, column) is None
+                ):
+                    del self._blocked[column][kind]
+                    self._ranking.admit(kind, column)
+
+    def _worth(self, row: int, column: int) -> float:
+        shared = float(self._shared[column, row])
+        return shared + (self.cost[row] if column == self.home[row] else 0.0)
 
     def _changed(self, row: int, host: int, now: int) -> None:
         self.at[row] = now
@@ -286,3 +356,44 @@ class Layout:
             if sentence := rule.stops(guest, host, self._situation):
                 return Stop(rule.name, sentence)
         return None
+
+
+def _kinds(guests: tuple[Guest, ...]) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Number the kinds of guests that rules of the situation tell apart.
+
+    They look at what a guest claims of a host and at its trust scope; also at
+    server groups and hints, so who is part of any is of a kind of its own.
+
+    :returns: for each guest its kind, and whether others may be of it
+    """
+    hinted = {
+        uuid
+        for guest in guests
+        for hint in ("same_host", "different_host")
+        for uuid in guest.hinted_guests(hint)
+    }
+    numbers: dict[object, int] = {}
+    kinds, shared = [], []
+    for row, guest in enumerate(guests):
+        alone = guest.group is not None or guest.hints or guest.uuid in hinted
+        claims = (guest.memory_mb, guest.vcpus, guest.disk_gb, guest.trust_key)
+        key = row if alone else claims
+        kinds.append(numbers.setdefault(key, len(numbers)))
+        shared.append(not alone)
+    return np.array(kinds, np.int64), np.array(shared, np.bool_)
+
+
+def _least_certain_pages(
+    model: SharingModel, hosts: tuple[Host, ...], confidence: float
+) -> float:
+    """Gains up to this are within so many standard errors, whatever they are of.
+
+    Where hosts merge alike, n pages have at least their own variance:
+    n <= c * sqrt(n * v) is n <= c^2 * v.
+    """
+    classes = model.classes
+    fractions = {host.merged_fraction for host in hosts}
+    if not len(classes) or len(fractions) > 1:
+        return 0.0
+    least = float((classes.variance / classes.pages).min())
+    return confidence**2 * least * fractions.pop()

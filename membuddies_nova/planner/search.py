@@ -14,11 +14,13 @@ The same layout, budget and seed give the same result.
 import numpy as np
 
 from membuddies_nova.cluster import Guest, Host
+from membuddies_nova.model.index import Floats
 from membuddies_nova.planner.draft import Stop
-from membuddies_nova.planner.layout import NOWHERE, Layout, Rows
+from membuddies_nova.planner.layout import NOISE, NOWHERE, Layout, Rows
 
 _ROUNDS = 80
 _GUESTS_FOR_ROUNDS = 400
+_EXCHANGES = 50
 _MOST_RUINED = 8
 _STRAYING = 0.1
 """Part of the best value that a round may fall behind it."""
@@ -56,14 +58,15 @@ class Search:
         self._budget = budget
         self._confidence = confidence
         self._random = np.random.default_rng(seed)
+        self._exchanges = 0
 
     def climb_by_moves(self) -> None:
         """Move single guests while the value rises."""
         layout = self._layout
         while not self._budget.is_spent and (found := layout.best_move()):
             row, column = found
-            if self._stop(row, column) is not None:
-                layout.strike(row, column)
+            if (stop := self._stop(row, column)) is not None:
+                layout.strike(row, column, stop)
                 continue
             layout.move(row, column)
             layout.refresh()
@@ -71,13 +74,10 @@ class Search:
     def obstacle(self) -> tuple[Guest, Host, Stop] | None:
         """What stops the single move that would gain most, if there is one."""
         layout = self._layout
-        rows = np.flatnonzero(layout.free)
-        if not len(rows):
-            return None
-        gains = layout.gains_of(rows)
-        at, column = divmod(int(np.argmax(gains)), len(layout.hosts))
-        row = int(rows[at])
-        if not gains[at, column] > _ROUNDING_PAGES:
+        gains, columns = layout.best_gains()
+        row = int(np.argmax(gains))
+        column = int(columns[row])
+        if not gains[row] > _ROUNDING_PAGES:
             return None
         stop = self._stop(row, column)
         return (
@@ -95,8 +95,7 @@ class Search:
             away = False
             for row in layout.targets:
                 home = int(layout.home[row])
-                gain = layout.gains_of(np.array([row]))[0, home]
-                if gain > 0 and layout.stop(row, home) is None:
+                if layout.gain(row, home) > 0 and layout.stop(row, home) is None:
                     layout.move(row, home)
                     layout.refresh()
                     away = True
@@ -104,7 +103,8 @@ class Search:
     def climb(self) -> None:
         """Take steps of both kinds while the value rises."""
         self.climb_by_moves()
-        while not self._budget.is_spent and self._evict():
+        while not self._budget.is_spent and self._wants_exchange() and self._evict():
+            self._exchanges += 1
             self.climb_by_moves()
 
     def rounds(self) -> None:
@@ -136,6 +136,12 @@ class Search:
         layout.restore(best)
         layout.refresh()
 
+    def _wants_exchange(self) -> bool:
+        """As many as the budget allows, or, without one, few of a large cloud's."""
+        if self._budget.is_limited or len(self._layout.guests) <= _GUESTS_FOR_ROUNDS:
+            return True
+        return self._exchanges < _EXCHANGES
+
     def _wants_round(self, count: int, guests: int) -> bool:
         if self._budget.is_limited:
             # Rounds that find nothing cost little; nobody waits for ever.
@@ -149,11 +155,11 @@ class Search:
         if leaves_home and layout.moves_left < 1:
             return Stop("max-moves", "the plan has no move left")
         if column != layout.home[row] and self._confidence:
-            gain = layout.gains_of(np.array([row]))[0, column]
+            gain = layout.gain(row, column)
             error = layout.error(row, column)
             if gain <= self._confidence * error:
                 return Stop(
-                    "net-benefit",
+                    NOISE,
                     f"its gain is not above {self._confidence:g} standard errors",
                 )
         return layout.stop(row, column)
@@ -166,16 +172,14 @@ class Search:
             return False
         # Struck moves are those that gain and cannot be made: their gains are
         # asked anew. What the other one gains is its best, wherever that is.
-        gains = layout.gains_of(rows)
-        if len(rows) > _EVICTORS:
-            promising = np.argsort(-gains.max(axis=1), kind="stable")[:_EVICTORS]
-            evictors = np.sort(promising)
-        else:
-            evictors = np.arange(len(rows))
+        best, _ = layout.best_gains()
+        best = best[rows]
+        promising = np.argsort(-best, kind="stable")[:_EVICTORS]
+        evictors = np.sort(promising)
         at = layout.at[rows]
-        bound = gains[np.ix_(evictors, at)] + gains.max(axis=1)[np.newaxis]
+        bound = layout.gains_of(rows[evictors])[:, at] + best[np.newaxis]
         bound[at[evictors][:, np.newaxis] == at[np.newaxis]] = -np.inf
-        order = np.argsort(-bound, axis=None, kind="stable")[:_EVICTIONS_TRIED]
+        order = _largest(bound, _EVICTIONS_TRIED)
         for flat in order:
             first, second = np.unravel_index(flat, bound.shape)
             if not bound[first, second] > _ROUNDING_PAGES or self._budget.is_spent:
@@ -271,3 +275,15 @@ class Search:
             if before[row] != NOWHERE
         )
         return float(np.sqrt(sum(variances)))
+
+
+def _largest(values: Floats, count: int) -> Rows:
+    """Flat indices of the largest values, largest first."""
+    flat = -values.ravel()
+    if len(flat) > count:
+        # Of equal ones at the edge all, so that the first of them win.
+        edge = np.partition(flat, count - 1)[count - 1]
+        found = np.flatnonzero(flat <= edge)
+    else:
+        found = np.arange(len(flat))
+    return found[np.argsort(flat[found], kind="stable")][:count]

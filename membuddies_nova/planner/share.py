@@ -18,6 +18,14 @@ from membuddies_nova.planner.walk import Walk
 
 _ROUNDING_MB = 1e-7
 
+_SEARCH_ITEMS = 4_000_000
+"""Sampled items that a search works with; of larger clouds it sees coarser samples.
+What the moves of the plan gain is computed with all of them."""
+
+_AGREEING = 0.98
+"""A plan is as good as the search meant it to be if, where the search saw coarser
+samples, it is worth at least this part of that."""
+
 
 def improve(draft: Draft, budget: Budget, seed: int = 0) -> tuple[Draft, str]:
     """Add the moves that save most.
@@ -28,7 +36,9 @@ def improve(draft: Draft, budget: Budget, seed: int = 0) -> tuple[Draft, str]:
     snapshot, limits = draft.snapshot, draft.limits
     if not snapshot.guests or not snapshot.hosts:
         return draft, "there is nothing to move"
-    layout = Layout(draft, budget.spend)
+    model = draft.model.thinned(_SEARCH_ITEMS)
+    agreeing = 1.0 if model is draft.model else _AGREEING
+    layout = Layout(draft, model, budget.spend)
     search = Search(layout, budget, limits.confidence, seed)
     search.climb_by_moves()
     # Single moves can be made in the order in which they were found: whatever
@@ -39,10 +49,10 @@ def improve(draft: Draft, budget: Budget, seed: int = 0) -> tuple[Draft, str]:
     found, found_value = layout.at.copy(), layout.value
     relabel(layout)
     search.climb()
-    sought_mb = max(layout.value, found_value) / PAGES_PER_MB
+    sought_mb = agreeing * max(layout.value, found_value) / PAGES_PER_MB
     planned = _reached(draft, layout, search)
     for other, value in ((found, found_value), (certain, certain_value)):
-        if _worth_mb(planned) < value / PAGES_PER_MB - _ROUNDING_MB:
+        if _worth_mb(planned) < agreeing * value / PAGES_PER_MB - _ROUNDING_MB:
             layout.restore(other)
             layout.refresh()
             planned = _better(planned, _reached(draft, layout, search))
@@ -87,6 +97,8 @@ def _reached(draft: Draft, layout: Layout, search: Search) -> Draft:
 def _walked(draft: Draft, layout: Layout, search: Search, budget: Budget) -> Draft:
     """The moves to the best layout that single steps are found to reach."""
     steps = Walk(layout, budget).best()
+    if not steps:
+        return draft
     layout.take(dict(steps))
     if not search.is_surely_better(layout.home, 0.0):
         return draft
