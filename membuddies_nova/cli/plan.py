@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from membuddies_nova import exceptions, planner
-from membuddies_nova.cli import argument, scenario
+from membuddies_nova import exceptions, plan, planner
+from membuddies_nova.cli import argument, plan_file, scenario
 from membuddies_nova.cli.report import ReportCommand, aligned
 from membuddies_nova.cluster import Scope
 from membuddies_nova.model.snapshot import ClusterSnapshot
@@ -83,6 +83,13 @@ class Plan(ReportCommand):
             action="store_true",
             help="say for each guest why it moves or stays",
         )
+        parser.add_argument(
+            "--check",
+            metavar="PLAN",
+            type=pathlib.Path,
+            help="make no plan: read one that this command wrote with -f json, and say "
+            "which of its moves are still allowed",
+        )
         return parser
 
     def answer(self, parsed_args: argparse.Namespace) -> dict[str, Any]:
@@ -95,6 +102,8 @@ class Plan(ReportCommand):
             snapshot, limits = self._cloud(parsed_args)
         else:
             snapshot, limits = _scenario(parsed_args)
+        if parsed_args.check is not None:
+            return _checked(snapshot, plan_file.read_plan(parsed_args.check), limits)
         loaded = time.monotonic()
         planned = planner.plan(
             snapshot,
@@ -121,7 +130,7 @@ class Plan(ReportCommand):
         return answer
 
     def rendered(self, answer: Mapping[str, Any]) -> str:
-        return rendered_plan(answer)
+        return rendered_plan(answer) if "before" in answer else _rendered_check(answer)
 
     def _cloud(
         self, parsed_args: argparse.Namespace
@@ -158,6 +167,31 @@ def _scenario(
         parsed_args.shift, parsed_args.zero_id
     )
     return snapshot, planner.Limits(max_moves=parsed_args.max_moves)
+
+
+def _checked(
+    snapshot: ClusterSnapshot, planned: plan.Plan, limits: planner.Limits
+) -> dict[str, Any]:
+    """Which moves of an earlier plan are still allowed."""
+    judged = planner.judge(snapshot, planned, limits)
+    allowed = sum(each.stopped_by is None for each in judged)
+    return {
+        "verdict": "move" if allowed else "stay",
+        "why": f"{allowed} of {len(judged)} moves are still allowed",
+        "moves": [each.to_json() for each in judged],
+    }
+
+
+def _rendered_check(answer: Mapping[str, Any]) -> str:
+    return "\n\n".join(
+        [
+            f"Verdict: {answer['verdict']}. {answer['why']}.",
+            aligned(
+                ("guest", "to", "stopped by", "why"),
+                [tuple(move.values()) for move in answer["moves"]],
+            ),
+        ]
+    )
 
 
 def rendered_plan(answer: Mapping[str, Any]) -> str:

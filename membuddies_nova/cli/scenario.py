@@ -6,14 +6,12 @@ of life, such as a host that is overfull, are left to the planner.
 """
 
 import dataclasses
-import json
 import math
 import pathlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
 
-from membuddies_nova import exceptions
 from membuddies_nova.cli import page_list, progress
+from membuddies_nova.cli.fields import Fields
 from membuddies_nova.cluster import Guest, Host, ServerGroup
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.snapshot import ClusterSnapshot
@@ -23,7 +21,6 @@ MAX_EXACT_IDS = 20_000_000
 
 _MAX_MB = 2**40
 _MAX_COUNT = 2**31
-_MAX_RATIO = 1000.0
 _MAX_SECONDS = 2.0**40
 _POLICIES = ("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity")
 
@@ -73,22 +70,7 @@ def read_scenario(path: pathlib.Path) -> Scenario:
 
     :raises InputError: naming the file and the field
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise exceptions.InputError(f"{path}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise exceptions.InputError(f"{path}: is not UTF-8 text") from None
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise exceptions.InputError(
-            f"{path}: line {error.lineno}: no JSON: {error.msg}"
-        ) from None
-    except (RecursionError, ValueError):
-        raise exceptions.InputError(f"{path}: no JSON that makes sense") from None
-
-    top = _Fields(path, "", value)
+    top = Fields.of_file(path)
     if top.whole("format", 0, _MAX_COUNT) != 1:
         top.wrong("format", "only format 1 is known")
     hosts = tuple(_host(entry) for entry in top.entries("hosts"))
@@ -107,7 +89,7 @@ def read_scenario(path: pathlib.Path) -> Scenario:
     )
 
 
-def _host(entry: "_Fields") -> Host:
+def _host(entry: Fields) -> Host:
     host = Host(
         name=entry.text("name"),
         memory_mb=entry.whole("memory_mb", 1, _MAX_MB),
@@ -127,7 +109,7 @@ def _host(entry: "_Fields") -> Host:
     return host
 
 
-def _guest(entry: "_Fields") -> Guest:
+def _guest(entry: Fields) -> Guest:
     name = entry.text("name")
     return Guest(
         uuid=name,
@@ -151,7 +133,7 @@ def _guest(entry: "_Fields") -> Guest:
     )
 
 
-def _group(entry: "_Fields") -> ServerGroup | None:
+def _group(entry: Fields) -> ServerGroup | None:
     group = entry.optional_fields("group")
     if group is None:
         return None
@@ -168,7 +150,7 @@ def _group(entry: "_Fields") -> ServerGroup | None:
 
 
 def _check_guests(
-    guests: Sequence[Guest], entries: Sequence["_Fields"], hosts: set[str]
+    guests: Sequence[Guest], entries: Sequence[Fields], hosts: set[str]
 ) -> None:
     """What one guest's entry alone cannot show to be wrong."""
     groups: dict[str, ServerGroup] = {}
@@ -183,104 +165,3 @@ def _check_guests(
                     f"{first.name!r} has another policy or rule here than in an "
                     f"earlier guest",
                 )
-
-
-class _Fields:
-    """An object of the file, read field by field."""
-
-    def __init__(self, file: pathlib.Path, path: str, value: object) -> None:
-        self._file = file
-        self._path = path
-        if not isinstance(value, dict):
-            raise exceptions.InputError(
-                f"{file}: {path or 'the top level'}: must be an object"
-            )
-        self._value: dict[str, Any] = value
-
-    def wrong(self, name: str, problem: str) -> NoReturn:
-        field = f"{self._path}.{name}" if self._path else name
-        raise exceptions.InputError(f"{self._file}: {field}: {problem}")
-
-    def text(self, name: str) -> str:
-        value = self._given(name)
-        if not isinstance(value, str) or not value.isprintable() or not value:
-            self.wrong(name, "must be a printable text that is not empty")
-        return value
-
-    def optional_text(self, name: str) -> str | None:
-        return None if self._value.get(name) is None else self.text(name)
-
-    def flag(self, name: str, default: bool) -> bool:
-        value = self._value.get(name, default)
-        if not isinstance(value, bool):
-            self.wrong(name, "must be true or false")
-        return value
-
-    def whole(
-        self, name: str, minimum: int, maximum: int, default: int | None = None
-    ) -> int:
-        if default is not None and name not in self._value:
-            return default
-        value = self._given(name)
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int)
-            or not minimum <= value <= maximum
-        ):
-            self.wrong(name, f"must be a whole number from {minimum} to {maximum}")
-        return value
-
-    def optional_whole(self, name: str, minimum: int, maximum: int) -> int | None:
-        if self._value.get(name) is None:
-            return None
-        return self.whole(name, minimum, maximum)
-
-    def optional_number(
-        self, name: str, minimum: float, maximum: float
-    ) -> float | None:
-        value = self._value.get(name)
-        if value is None:
-            return None
-        if (
-            isinstance(value, bool)
-            or not isinstance(value, int | float)
-            or not minimum <= value <= maximum
-        ):
-            self.wrong(name, f"must be a number from {minimum:g} to {maximum:g}")
-        return float(value)
-
-    def ratio(self, name: str) -> float:
-        value = self.optional_number(name, 0.0, _MAX_RATIO)
-        if value == 0.0:
-            self.wrong(name, "must be above 0")
-        return 1.0 if value is None else value
-
-    def optional_fields(self, name: str) -> "_Fields | None":
-        value = self._value.get(name)
-        if value is None:
-            return None
-        return _Fields(
-            self._file, f"{self._path}.{name}" if self._path else name, value
-        )
-
-    def entries(self, name: str) -> list["_Fields"]:
-        value = self._given(name)
-        if not isinstance(value, list):
-            self.wrong(name, "must be a list")
-        return [
-            _Fields(self._file, f"{name}[{at}]", entry)
-            for at, entry in enumerate(value)
-        ]
-
-    def distinct(self, name: str, values: Sequence[str]) -> None:
-        """Refuse a name that an entry before has already."""
-        seen: set[str] = set()
-        for at, value in enumerate(values):
-            if value in seen:
-                self.wrong(f"{name}[{at}].name", f"{value!r} is given twice")
-            seen.add(value)
-
-    def _given(self, name: str) -> Any:
-        if name not in self._value:
-            self.wrong(name, "is missing")
-        return self._value[name]

@@ -12,7 +12,16 @@ a guest stays.
 """
 
 from membuddies_nova.planner.explanation import Explanation, explain
+from membuddies_nova.planner.judgement import Judgement, judge
 from membuddies_nova.planner.limits import Limits
 from membuddies_nova.planner.planning import plan, rescoped
 
-__all__ = ["Explanation", "Limits", "explain", "plan", "rescoped"]
+__all__ = [
+    "Explanation",
+    "Judgement",
+    "Limits",
+    "explain",
+    "judge",
+    "plan",
+    "rescoped",
+]
