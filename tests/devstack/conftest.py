@@ -34,11 +34,12 @@ class DevstackRabbitMQ(RabbitMQ):
     def control(self) -> dict[str, str]:
         """The environment in which rabbitmqctl finds this broker."""
         names = ("ERL_EPMD_PORT", "RABBITMQ_NODENAME", "RABBITMQ_CONF_ENV_FILE")
-        home = {"RABBITMQ_CTL_ERL_ARGS": "", "LANG": "C.UTF-8"}
         cookie = pathlib.Path(self._environment["HOME"], ".erlang.cookie")
-        erlang = f"-setcookie {cookie.read_text().strip()}"
-        home["RABBITMQ_CTL_ERL_ARGS"] = erlang
-        return home | {name: self._environment[name] for name in names}
+        # With threads that do not wait busily rabbitmqctl starts faster.
+        threads = "+S 1:1 +sbwt none +sbwtdcpu none +sbwtdio none"
+        erlang = f"{threads} -setcookie {cookie.read_text().strip()}"
+        own = {"RABBITMQ_CTL_ERL_ARGS": erlang, "LANG": "C.UTF-8"}
+        return own | {name: self._environment[name] for name in names}
 
 
 @pytest.fixture(scope="session")

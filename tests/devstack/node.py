@@ -107,6 +107,8 @@ class Node:
             "PIP_NO_INDEX": "1",
             "PIP_NO_BUILD_ISOLATION": "0",
             "PIP_DISABLE_PIP_VERSION_CHECK": "1",
+            # The C extension is built on every node, and used on none.
+            "CFLAGS": "-O0",
             **environment,
         }
 

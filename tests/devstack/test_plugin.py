@@ -11,6 +11,7 @@ import re
 import shlex
 import signal
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import pytest
 import yaml
@@ -29,6 +30,20 @@ FILTERS = (
     "membuddies_nova.scheduler.pressure.MemoryPressureFilter",
 )
 
+
+class Seen(NamedTuple):
+    """What Nova's own option handling makes of the nova.conf that was written.
+
+    :ivar weighers: names of the classes that it loads
+    :ivar filters: likewise, of those that it may enable
+    """
+
+    weighers: list[str]
+    filters: list[str]
+    enabled_filters: list[str]
+    transport_url: str
+
+
 _CLASSES = """\
 import json
 from membuddies_nova.conf import bus
@@ -41,9 +56,11 @@ handler = weights.HostWeightHandler()
 found = handler.get_matching_classes(CONF.filter_scheduler.weight_classes)
 known = filters.HostFilterHandler().get_matching_classes(
     CONF.filter_scheduler.available_filters)
-print("RESULT", json.dumps([sorted(one.__name__ for one in found), [
+print("RESULT", json.dumps([
+    sorted(one.__name__ for one in found),
     sorted(one.__name__ for one in known),
-    list(CONF.filter_scheduler.enabled_filters)], CONF.membuddies.transport_url]))
+    CONF.filter_scheduler.enabled_filters,
+    CONF.membuddies.transport_url]))
 """
 
 
@@ -53,6 +70,11 @@ def controller(make_node: MakeNode, settings: dict[str, str]) -> Node:
     node = make_node(settings | {"MEMBUDDIES_FILTERS": ",".join(FILTERS)})
     node.devstack("stack")
     return node
+
+
+@pytest.fixture(scope="module")
+def seen(controller: Node) -> Seen:
+    return _seen_by_nova(controller)
 
 
 def test_every_service_runs_as_a_unit_of_devstack(controller: Node) -> None:
@@ -93,19 +115,17 @@ def test_the_agent_alone_gets_capabilities_by_a_drop_in(controller: Node) -> Non
     ]
 
 
-def test_nova_loads_the_weigher_beside_all_of_its_own(controller: Node) -> None:
-    classes, _, _ = _seen_by_nova(controller)
-    assert "SharingWeigher" in classes
-    assert {"RAMWeigher", "CPUWeigher", "IoOpsWeigher"} < set(classes)
+def test_nova_loads_the_weigher_beside_all_of_its_own(seen: Seen) -> None:
+    assert "SharingWeigher" in seen.weighers
+    assert {"RAMWeigher", "CPUWeigher", "IoOpsWeigher"} < set(seen.weighers)
 
 
-def test_our_filters_are_added_to_those_that_nova_has(controller: Node) -> None:
+def test_our_filters_are_added_to_those_that_nova_has(seen: Seen) -> None:
     ours = [name.rpartition(".")[2] for name in FILTERS]
-    _, (available, enabled), _ = _seen_by_nova(controller)
-    assert set(enabled) < set(available)
-    assert "AggregateMultiTenancyIsolation" in available
-    assert enabled[-2:] == ours
-    assert "ComputeFilter" in enabled
+    assert set(seen.enabled_filters) < set(seen.filters)
+    assert "AggregateMultiTenancyIsolation" in seen.filters
+    assert seen.enabled_filters[-2:] == ours
+    assert "ComputeFilter" in seen.enabled_filters
 
 
 def test_the_rebalancer_hears_that_tenants_are_kept_apart(controller: Node) -> None:
@@ -113,8 +133,10 @@ def test_the_rebalancer_hears_that_tenants_are_kept_apart(controller: Node) -> N
     assert ours["rebalancer"]["ksm_isolation"] == "True"
 
 
-def test_services_and_scheduler_use_the_vhost_of_their_own(controller: Node) -> None:
-    _, _, url = _seen_by_nova(controller)
+def test_services_and_scheduler_use_the_vhost_of_their_own(
+    controller: Node, seen: Seen
+) -> None:
+    url = seen.transport_url
     assert url.endswith(":5672/membuddies")
     ours = _ini(controller.etc / "membuddies" / "membuddies.conf")
     assert ours["membuddies"]["transport_url"] == url
@@ -313,13 +335,11 @@ def _policies(node: Node, service: str) -> Mapping[str, str]:
     return policies
 
 
-def _seen_by_nova(node: Node) -> tuple[list[str], list[list[str]], str]:
-    """What Nova's own option handling makes of the nova.conf that was written."""
+def _seen_by_nova(node: Node) -> Seen:
     python = node.venv / "bin" / "python"
     done = node.run(str(python), "-W", "ignore", "-c", _CLASSES)
     (line,) = [line for line in done.stdout.splitlines() if line.startswith("RESULT")]
-    classes, filters, url = json.loads(line.removeprefix("RESULT "))
-    return classes, filters, url
+    return Seen(*json.loads(line.removeprefix("RESULT ")))
 
 
 def _state(node: Node) -> dict[str, object]:
