@@ -12,6 +12,7 @@ reader can ask for what has changed since it last looked.
 import dataclasses
 import enum
 from collections.abc import Collection, Iterable
+from typing import Any
 
 import sqlalchemy
 from sqlalchemy import or_, select, update
@@ -102,11 +103,11 @@ def store(
     if outcome is StoreOutcome.STORED:
         # From here to the commit no other fingerprint is stored, anywhere, so the
         # second judgement is final. Only a number may still rise, by _renew.
-        sequence = _next_sequence(session)
+        _raise_sequence(session)
         outcome, known = _judge(session, guest, host, number, digest)
     if outcome is StoreOutcome.UNCHANGED:
         _renew(session, guest, host, number, digest, scanned_at)
-    if outcome is not StoreOutcome.STORED:
+    if outcome is not StoreOutcome.STORED or known is None:
         return outcome
     values = {
         "host": host,
@@ -115,11 +116,11 @@ def store(
         "digest": digest,
         "scanned_at": scanned_at,
         "stored_at": now,
-        "sequence": sequence,
+        "sequence": known.newest,
         "body_bytes": len(body),
         "body": body,
     }
-    if not known:
+    if known.host is None:
         session.execute(sqlalchemy.insert(_ROW).values(guest=guest, **values))
         return StoreOutcome.STORED
     replaces = or_(_ROW.host != host, _before(number))
@@ -266,9 +267,7 @@ def changed_since(session: Session, sequence: int) -> list[StoredFingerprint]:
 
 def newest_sequence(session: Session) -> int:
     """The highest sequence so far, 0 if nothing was ever stored."""
-    return session.scalars(
-        select(models.Sequence.value).where(models.Sequence.name == _SEQUENCE)
-    ).one()
+    return session.scalars(_newest_sequence()).one()
 
 
 def bodies(session: Session, guests: Collection[str]) -> dict[str, bytes]:
@@ -289,23 +288,29 @@ def require_size(body: bytes) -> None:
         )
 
 
-def _next_sequence(session: Session) -> int:
-    """Raise the sequence; other writers wait for this transaction's end."""
+def _newest_sequence() -> sqlalchemy.Select[tuple[int]]:
+    return select(models.Sequence.value).where(models.Sequence.name == _SEQUENCE)
+
+
+def _raise_sequence(session: Session) -> None:
+    """Take the next one; other writers wait here for this transaction's end."""
     rows.changed(
         session,
         update(models.Sequence)
         .where(models.Sequence.name == _SEQUENCE)
         .values(value=models.Sequence.value + 1),
     )
-    return newest_sequence(session)
 
 
 def _judge(
     session: Session, guest: str, host: str, number: Number, digest: str
-) -> tuple[StoreOutcome, bool]:
-    """What storing comes to by what is committed, and if stored, whether over a row.
+) -> tuple[StoreOutcome, sqlalchemy.Row[Any] | None]:
+    """What storing comes to by what is committed, and what that is.
 
     One question, because it is asked while others wait.
+
+    :return: of a guest that Nova knows, host, number and digest of what is stored,
+        each None if nothing is, and the newest sequence
     """
     known = session.execute(
         select(
@@ -314,19 +319,20 @@ def _judge(
             _ROW.started,
             _ROW.counter,
             _ROW.digest,
+            _newest_sequence().scalar_subquery().label("newest"),
         )
         .outerjoin(_ROW, _ROW.guest == models.Guest.uuid)
         .where(models.Guest.uuid == guest)
     ).one_or_none()
     if known is None or known.placed != host:
-        return StoreOutcome.ELSEWHERE, False
+        return StoreOutcome.ELSEWHERE, known
     if known.host != host:
-        return StoreOutcome.STORED, known.host is not None
+        return StoreOutcome.STORED, known
     newest = Number(known.started, known.counter)
     if number >= newest and digest == known.digest:
         same = number == newest
-        return StoreOutcome.DUPLICATE if same else StoreOutcome.UNCHANGED, True
-    return (StoreOutcome.STORED if number > newest else StoreOutcome.OLDER), True
+        return StoreOutcome.DUPLICATE if same else StoreOutcome.UNCHANGED, known
+    return (StoreOutcome.STORED if number > newest else StoreOutcome.OLDER), known
 
 
 def _renew(
