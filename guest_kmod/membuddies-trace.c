@@ -4,26 +4,12 @@
  *
  * The agent runs it by the QEMU guest agent. It loads the module, reads one
  * walk from /dev/membuddies, removes the module and leaves the sample in
- * /run/membuddies/sample, which root alone may read. Its exit status is all
- * that it tells; what went wrong goes to the guest's own system log.
+ * /run/membuddies/sample, which root alone may read; trace_sample.h tells what
+ * is in it. Its exit status is all that it tells the host; what went wrong goes
+ * to the guest's own kernel log.
  *
  *	membuddies-trace [--all-pages] SEED SECONDS	make a sample in this time
  *	membuddies-trace --remove			delete it
- *
- * The sample is the sorted, distinct ids with at least `shift` leading zero
- * bits, with the smallest shift from 6 that leaves no more than 65,536 of
- * them: the very choice that the agent makes of a guest that it reads itself.
- * So memory and file are bounded, whatever the size of the guest. The file,
- * all numbers little-endian:
- *
- *	 0  8 bytes  "MBTRACE1"
- *	 8  u64      seed
- *	16  u64      pages that were read
- *	24  u64      zero pages among them
- *	32  u64      pages that were skipped: ballooned, poisoned, secret
- *	40  u32      shift
- *	44  u32      number of ids
- *	48  u64 ...  ids
  *
  * It needs no library and no program of the guest. Whatever ends it, the
  * module is removed, but for SIGKILL: then the next run removes it.
@@ -48,6 +34,7 @@
 #include <unistd.h>
 
 #include "membuddies_stream.h"
+#include "trace_sample.h"
 
 #define DIRECTORY	"/run/membuddies"
 #define SAMPLE		DIRECTORY "/sample"
@@ -55,12 +42,6 @@
 #define LOCK		DIRECTORY "/lock"
 #define DEVICE		"/dev/" MEMBUDDIES_DEVICE
 #define MODULE		"membuddies"
-
-#define FIRST_SHIFT	6
-#define LAST_SHIFT	63
-#define MAX_ITEMS	65536
-/* Ids are kept with repeats until so many have come. */
-#define ROOM		(2 * MAX_ITEMS)
 
 #define MAX_SECONDS	86400
 
@@ -81,26 +62,6 @@ enum status {
 	BUSY = 5,
 };
 
-struct head {
-	char magic[8];
-	uint64_t seed;
-	uint64_t pages;
-	uint64_t zero_pages;
-	uint64_t skipped_pages;
-	uint32_t shift;
-	uint32_t count;
-};
-
-struct sample {
-	unsigned int shift;
-	uint64_t pages;
-	uint64_t zero_pages;
-	uint64_t skipped_pages;
-	size_t count;
-	uint64_t ids[ROOM];
-};
-
-static struct sample sample;
 static volatile sig_atomic_t interrupted;
 
 static void interrupt(int number)
@@ -156,49 +117,6 @@ static void wait_a_little(void)
 	const struct timespec duration = { .tv_nsec = TRY_NANOSECONDS };
 
 	nanosleep(&duration, NULL);
-}
-
-static int compare(const void *left, const void *right)
-{
-	uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-
-	return (a > b) - (a < b);
-}
-
-/* Sorts the ids, drops repeats, and raises the shift until few enough stay. */
-static void condense(void)
-{
-	size_t at, kept = 0;
-
-	qsort(sample.ids, sample.count, sizeof(sample.ids[0]), compare);
-	for (at = 0; at < sample.count; at++)
-		if (!kept || sample.ids[at] != sample.ids[kept - 1])
-			sample.ids[kept++] = sample.ids[at];
-	while (kept > MAX_ITEMS && sample.shift < LAST_SHIFT) {
-		sample.shift++;
-		while (kept && sample.ids[kept - 1] >> (64 - sample.shift))
-			kept--;
-	}
-	sample.count = kept;
-}
-
-static void take(const struct membuddies_block *block)
-{
-	uint32_t count = le32toh(block->count), at;
-
-	sample.pages += le32toh(block->pages);
-	sample.zero_pages += le32toh(block->zero_pages);
-	sample.skipped_pages += le32toh(block->skipped_pages);
-	for (at = 0; at < count; at++) {
-		uint64_t id = le64toh(block->ids[at]);
-
-		if (id >> (64 - sample.shift))
-			continue;
-		if (sample.count == ROOM)
-			condense();
-		if (!(id >> (64 - sample.shift)))
-			sample.ids[sample.count++] = id;
-	}
 }
 
 /* Where the package, or DKMS, puts the module; the first that is there wins. */

@@ -56,6 +56,7 @@ function start_cli_server {
     python=$(dirname "$(readlink -f "$(type -p openstack)")")/python
     sed -i "s|/tmp/openstack.sock|$TOP_DIR/openstack.sock|" "$server"/*
     "$python" -W ignore "$server"/openstack-cli-server &> "$TOP_DIR/cli-server.log" &
+    # shellcheck disable=SC2064  # the process that was started just now
     trap "kill $!" EXIT
     until [[ -S $TOP_DIR/openstack.sock ]]; do
         kill -0 $!
