@@ -5,7 +5,8 @@ The agent scans guests with it, ``membuddies fingerprint`` any process. It looks
 at the mergeable mappings stretch by stretch, reads what is present, and hashes
 each page, in C where the extension was built. It never stops, grows or writes
 the process, never reads a page that is absent or swapped out, and never
-un-merges a page.
+un-merges a page. What takes the place of a mapping while a scan is under way can
+be read for about a second, then the scan notices.
 
 Memory: 8 bytes for each present page and one block of 256 KiB.
 """
@@ -34,6 +35,11 @@ except ImportError:
 
 STRETCH_BYTES = 16 << 20
 """Read between two looks at whether to stop."""
+
+LOOK_AGAIN_SECONDS = 1.0
+"""A scan that takes its time looks again, no sooner, which mappings there are;"""
+LOOK_AGAIN_COSTS = 50.0
+"""and no sooner than so many times as long as that look takes."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -110,11 +116,8 @@ def scan(
     """
     started = time.perf_counter()
     with ProcessFiles(process) as files:
-        mappings = smaps.parse(files.text("smaps"))
-        reason = smaps.reason_against(mappings)
-        if reason is not None:
-            raise NoFingerprint(reason)
-        mergeable = smaps.mergeable(mappings)
+        mappings = _Mappings(files)
+        mergeable = mappings.mergeable
         mergeable_bytes = sum(mapping.size_bytes for mapping in mergeable)
         # A merged page whose other holders have gone is mapped by nobody else,
         # and pinning it would un-merge it all the same.
@@ -129,15 +132,17 @@ def scan(
             ):
                 if stop is not None and stop.is_set():
                     raise ScanInterrupted("the agent is stopping")
-                found = reader.read(start, ids[count : count + pages])
-                count += found.pages
-                kernel_zero_pages += found.kernel_zero_pages
-                reading_seconds += found.reading_seconds
+                read_pages = 0
+                for begin, length in mappings.still_mergeable(start, pages):
+                    found = reader.read(begin, ids[count : count + length])
+                    count += found.pages
+                    kernel_zero_pages += found.kernel_zero_pages
+                    reading_seconds += found.reading_seconds
+                    read_pages += found.pages - found.kernel_zero_pages
                 done_bytes += pages * page.PAGE_SIZE
                 if progress is not None:
                     progress(done_bytes, mergeable_bytes)
                 if throttle is not None:
-                    read_pages = found.pages - found.kernel_zero_pages
                     throttle(read_pages * page.PAGE_SIZE)
         # Whatever was read after the process ended, or from a later one with
         # its pid, is thrown away here.
@@ -153,6 +158,40 @@ def scan(
         seconds=time.perf_counter() - started,
         reading_seconds=reading_seconds,
     )
+
+
+class _Mappings:
+    """The mergeable mappings of a process, looked up again now and then.
+
+    :ivar mergeable: by the newest look, in order of their addresses
+    :raises NoFingerprint: if nothing is mergeable, or the process has ended
+    """
+
+    def __init__(self, files: ProcessFiles) -> None:
+        self._files = files
+        mappings = self._look()
+        reason = smaps.reason_against(mappings)
+        if reason is not None:
+            raise NoFingerprint(reason)
+
+    def still_mergeable(self, start: int, pages: int) -> Iterator[tuple[int, int]]:
+        """Address and pages of what is mergeable of a stretch."""
+        if time.monotonic() >= self._look_again_at:
+            self._look()
+        end = start + pages * page.PAGE_SIZE
+        for mapping in self.mergeable:
+            low, high = max(start, mapping.start), min(end, mapping.end)
+            if low < high:
+                yield low, (high - low) // page.PAGE_SIZE
+
+    def _look(self) -> list[smaps.Mapping]:
+        before = time.monotonic()
+        mappings = smaps.parse(self._files.text("smaps"))
+        self.mergeable = smaps.mergeable(mappings)
+        now = time.monotonic()
+        wait_seconds = max(LOOK_AGAIN_SECONDS, (now - before) * LOOK_AGAIN_COSTS)
+        self._look_again_at = now + wait_seconds
+        return mappings
 
 
 def _stretches(mapping: smaps.Mapping) -> Iterator[tuple[int, int]]:

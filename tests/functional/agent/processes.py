@@ -43,6 +43,12 @@ class Child:
         ):
             return table.entries(self.address, self.pages)
 
+    def order(self, **order: object) -> None:
+        """Have it change its memory, and wait until it has."""
+        self.popen.stdin.write(json.dumps(order).encode() + b"\n")
+        self.popen.stdin.flush()
+        assert self.popen.stdout.readline() == b"\n"
+
     def kill(self) -> None:
         self.popen.kill()
         self.popen.wait()

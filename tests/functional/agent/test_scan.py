@@ -5,6 +5,8 @@ Each by the compiled reader and by the one in Python.
 """
 
 import dataclasses
+import os
+import pathlib
 import subprocess
 import sys
 import threading
@@ -128,6 +130,54 @@ def test_a_process_that_ends_between_pagemap_and_read_is_gone(bits):
         scan(child.process, progress=lambda done_bytes, all_bytes: child.kill())
     assert raised.value.reason is Reason.GONE
     assert str(raised.value) == f"process {child.process.pid} has ended"
+
+
+@pytest.mark.usefixtures("small_stretches")
+def test_a_mapping_that_vanishes_in_mid_scan_is_left_out():
+    blocks = []
+    with processes.child(640, write=[[0, 640, 1]]) as child:
+
+        def unmap_at_the_second_block(done_bytes, all_bytes):
+            blocks.append(done_bytes)
+            if len(blocks) == 2:
+                child.order(unmap=[[128, 256]])
+
+        found = scan(child.process, progress=unmap_at_the_second_block)
+    ids = written_ids(1, 640)
+    assert sorted(found.ids.tolist()) == sorted_ids(ids[:128], ids[384:])
+
+
+@pytest.mark.usefixtures("small_stretches")
+def test_what_takes_the_place_of_a_mapping_in_mid_scan_is_not_read(monkeypatch):
+    monkeypatch.setattr(membuddies_agent.scan, "LOOK_AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(membuddies_agent.scan, "LOOK_AGAIN_COSTS", 0.0)
+    blocks = []
+    with processes.child(640, write=[[0, 640, 1]]) as child:
+
+        def replace_at_the_second_block(done_bytes, all_bytes):
+            blocks.append(done_bytes)
+            if len(blocks) == 2:
+                child.order(replace=[[160, 200]])
+
+        found = scan(child.process, progress=replace_at_the_second_block)
+    ids = written_ids(1, 640)
+    assert sorted(found.ids.tolist()) == sorted_ids(ids[:160], ids[360:])
+
+
+def test_a_pid_that_is_reused_in_mid_scan_gives_nothing(reader):
+    """In a pid namespace of its own, where nobody else starts processes."""
+    program = pathlib.Path(__file__).with_name("reused_pid.py")
+    done = subprocess.run(
+        [
+            *("unshare", "--pid", "--fork", "--kill-child", "--mount-proc"),
+            *(sys.executable, "-W", "ignore", str(program), reader.__name__),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "reused\ngone\n"
 
 
 def test_a_reused_pid_is_another_process():

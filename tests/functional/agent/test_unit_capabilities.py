@@ -60,6 +60,18 @@ def test_they_are_enough_to_fingerprint_another_user_s_process(
     assert (found["unique_pages"], found["zero_pages"]) == (300, 10)
 
 
+def test_without_the_right_to_open_files_the_error_names_it(
+    guest: processes.Child,
+) -> None:
+    held = [name for name in capabilities() if name != "dac_read_search"]
+    done = fingerprint(guest, held)
+    assert done.returncode == 1
+    # Others may read smaps, pagemap only its owner.
+    assert f"/proc/{guest.process.pid}/pagemap cannot be read" in done.stderr
+    assert "the agent lacks CAP_DAC_READ_SEARCH;" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 def test_without_the_right_to_trace_the_error_names_it(guest: processes.Child) -> None:
     held = [name for name in capabilities() if name != "sys_ptrace"]
     done = fingerprint(guest, held)
