@@ -137,7 +137,7 @@ def qemu_processes(root: pathlib.Path = PROC) -> dict[str, Process]:
             arguments = (entry / "cmdline").read_bytes().split(b"\0")
             if b"-uuid" not in arguments or b"qemu" not in arguments[0].lower():
                 continue
-            if _pid_namespace(entry) != own_namespace:
+            if _is_elsewhere(entry, own_namespace):
                 continue
             text = arguments[arguments.index(b"-uuid") + 1].decode("ascii")
             found[str(uuid.UUID(text))] = process(int(entry.name), root)
@@ -150,6 +150,14 @@ def command_names(root: pathlib.Path = PROC) -> Iterator[str]:
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
                 yield (entry / "comm").read_text("utf-8", "replace").rstrip("\n")
+
+
+def _is_elsewhere(directory: pathlib.Path, own_namespace: str) -> bool:
+    try:
+        return _pid_namespace(directory) != own_namespace
+    except PermissionError:
+        # Who may not see that may not scan it either, and a scan says why.
+        return False
 
 
 def _pid_namespace(directory: pathlib.Path) -> str:

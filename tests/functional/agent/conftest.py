@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the machine lends to these tests: KSM and a few huge pages."""
+"""What the machine lends to these tests: KSM, huge pages, a libvirt."""
 
 import pathlib
 import tempfile
 
 import pytest
+from oslo_config import cfg
 
+from membuddies_nova.conf import agent, bus
 from tests.functional.agent import ksm, libvirt_daemon
 
 _HUGE_PAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
@@ -42,3 +44,25 @@ def libvirt(libvirt_daemon_for_all):
     """A libvirtd of our own without guests."""
     yield libvirt_daemon_for_all
     libvirt_daemon_for_all.destroy_all()
+
+
+@pytest.fixture
+def conf(tmp_path, transport_url, libvirt):
+    """An agent's options: all it does is done every few seconds."""
+    key_file = tmp_path / "key"
+    key_file.write_text("ab" * 32)
+    key_file.chmod(0o600)
+    conf = cfg.ConfigOpts()
+    conf([], default_config_files=[])
+    agent.register(conf)
+    bus.register(conf)
+    conf.set_override("host", "compute-1", agent.GROUP)
+    conf.set_override("libvirt_uri", libvirt.uri, agent.GROUP)
+    conf.set_override("key_file", str(key_file), agent.GROUP)
+    conf.set_override("report_period_seconds", 2.0, agent.GROUP)
+    conf.set_override("scan_interval_seconds", 1.0, agent.GROUP)
+    conf.set_override("scan_interval_max_seconds", 2.0, agent.GROUP)
+    conf.set_override("min_guest_age_seconds", 0.0, agent.GROUP)
+    conf.set_override("transport_url", transport_url, bus.GROUP)
+    conf.set_override("rpc_timeout_seconds", 5.0, bus.GROUP)
+    return conf

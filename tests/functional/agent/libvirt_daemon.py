@@ -33,6 +33,7 @@ remember_owner = 0
 security_driver = "none"
 namespaces = []
 cgroup_controllers = []
+hugetlbfs_mount = "{directory}/hugepages"
 stdio_handler = "file"
 lock_manager = "nop"
 """
@@ -41,6 +42,8 @@ set -e
 mount --make-rprivate /
 hostname "host-$$"
 ip link set lo up
+mkdir -p "$1/hugepages"
+mount -t hugetlbfs none "$1/hugepages"
 for name in /run /etc/libvirt /var/lib/libvirt /var/log/libvirt /var/cache/libvirt; do
     mkdir -p "$1$name"
     mount --bind "$1$name" "$name"
@@ -117,7 +120,7 @@ def daemon(directory: pathlib.Path) -> Iterator[Daemon]:
     (conf / "libvirtd.conf").write_text(
         _LIBVIRTD_CONF.format(directory=directory, uuid=uuids.uuid4())
     )
-    (conf / "qemu.conf").write_text(_QEMU_CONF)
+    (conf / "qemu.conf").write_text(_QEMU_CONF.format(directory=directory))
     one = Daemon(directory)
     one.start()
     try:

@@ -21,7 +21,6 @@ from tests.functional.agent.libvirt_daemon import domain_xml
 
 PREFIX = "6f0c2f3e-0000-4000-8000-00000000d0"
 SHARED = '<memoryBacking><source type="memfd"/><access mode="shared"/></memoryBacking>'
-HUGE = "<memoryBacking><hugepages/></memoryBacking>"
 
 
 class Watched:

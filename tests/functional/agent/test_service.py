@@ -1,123 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole agent: a real libvirt, real guests, a real broker."""
 
-import contextlib
 import os
-import queue
 import signal
-from collections.abc import Callable
 
-import oslo_messaging
 import pytest
-from oslo_config import cfg
 
 from membuddies_agent import procfs
 from membuddies_agent.service import AgentService
 from membuddies_nova import exceptions
-from membuddies_nova.bus import tag
-from membuddies_nova.bus.messages import Outcome, Report, ReportAnswer, StoreAnswer
-from membuddies_nova.bus.messages import StoreRequest as Store
-from membuddies_nova.bus.server import BusServer
 from membuddies_nova.conf import agent, bus
-from membuddies_nova.facts import Cause, GuestFacts, Reason, Wanted
+from membuddies_nova.facts import Reason
 from membuddies_nova.fingerprint import codec, seal
+from tests.functional.agent.controller import WAIT_SECONDS, controlling, running
 from tests.functional.agent.libvirt_daemon import domain_xml
 
 PREFIX = "6f0c2f3e-0000-4000-8000-00000000e0"
-WAIT_SECONDS = 60
-
-
-class Controller:
-    """An endpoint that wants every fingerprint it has not got."""
-
-    target = oslo_messaging.Target(version="1.0")
-
-    def __init__(self, key_file: str) -> None:
-        self._key_file = key_file
-        self.reports: queue.Queue[Report] = queue.Queue()
-        self.stores: queue.Queue[Store] = queue.Queue()
-        self._digests: set[str] = set()
-
-    def report(self, context: object, message: object = None) -> object:
-        report = Report.from_json(message)
-        tag.check("report", message, seal.KeyRing.from_file(self._key_file))
-        self.reports.put(report)
-        wanted = tuple(
-            Wanted(guest.uuid, Cause.UNKNOWN)
-            for guest in report.guests
-            if guest.digest is not None and guest.digest not in self._digests
-        )
-        return ReportAnswer(wanted=wanted).to_json()
-
-    def store(self, context: object, message: object = None) -> object:
-        request = Store.from_json(message)
-        tag.check("store", message, seal.KeyRing.from_file(self._key_file))
-        self._digests.add(request.digest)
-        self.stores.put(request)
-        return StoreAnswer(outcome=Outcome.STORED).to_json()
-
-    def scoreboard(self, context: object, message: object = None) -> object:
-        raise NotImplementedError
-
-    def line_of(
-        self, uuid: str, wanted: Callable[[GuestFacts | None], bool]
-    ) -> GuestFacts | None:
-        """A guest's line in the first report where it is as wanted."""
-        while True:
-            report = self.reports.get(timeout=WAIT_SECONDS)
-            lines = {guest.uuid: guest for guest in report.guests}
-            if wanted(lines.get(uuid)):
-                return lines.get(uuid)
-
-    def stored(self, uuid: str) -> Store:
-        """The next fingerprint of a guest."""
-        while True:
-            request = self.stores.get(timeout=WAIT_SECONDS)
-            if request.guest == uuid:
-                return request
-
-
-@pytest.fixture
-def conf(tmp_path, transport_url, libvirt):
-    key_file = tmp_path / "key"
-    key_file.write_text("ab" * 32)
-    key_file.chmod(0o600)
-    conf = cfg.ConfigOpts()
-    conf([], default_config_files=[])
-    agent.register(conf)
-    bus.register(conf)
-    conf.set_override("host", "compute-1", agent.GROUP)
-    conf.set_override("libvirt_uri", libvirt.uri, agent.GROUP)
-    conf.set_override("key_file", str(key_file), agent.GROUP)
-    conf.set_override("report_period_seconds", 2.0, agent.GROUP)
-    conf.set_override("scan_interval_seconds", 1.0, agent.GROUP)
-    conf.set_override("scan_interval_max_seconds", 2.0, agent.GROUP)
-    conf.set_override("min_guest_age_seconds", 0.0, agent.GROUP)
-    conf.set_override("transport_url", transport_url, bus.GROUP)
-    conf.set_override("rpc_timeout_seconds", 5.0, bus.GROUP)
-    return conf
-
-
-@contextlib.contextmanager
-def controlling(conf):
-    controller = Controller(conf.agent.key_file)
-    server = BusServer(conf, controller, "controller-1", threads=1)
-    server.start()
-    try:
-        yield controller
-    finally:
-        assert server.stop(WAIT_SECONDS)
-
-
-@contextlib.contextmanager
-def running(conf):
-    service = AgentService(conf)
-    service.start()
-    try:
-        yield service
-    finally:
-        service.stop()
-        service.wait()
 
 
 def test_a_guests_fingerprint_arrives_under_the_clouds_key(conf, libvirt):
@@ -143,16 +41,6 @@ def test_a_second_scan_tells_which_items_hold_still(conf, libvirt):
     with controlling(conf) as controller, running(conf):
         while codec.decode(controller.stored(uuid).body).stable is None:
             pass
-
-
-def test_guests_that_have_no_fingerprint_are_told_with_a_reason(conf, libvirt):
-    not_nova, paused = PREFIX + "03", PREFIX + "04"
-    libvirt.create(domain_xml(not_nova, nova=False))
-    libvirt.create(domain_xml(paused), "--paused")
-    with controlling(conf) as controller, running(conf):
-        line = controller.line_of(not_nova, bool)
-        assert line.reason is Reason.NOT_NOVA
-        assert controller.line_of(paused, bool).reason is Reason.PAUSED
 
 
 def test_a_guest_is_asked_itself_where_the_operator_says_so(conf, libvirt):
@@ -241,3 +129,9 @@ def test_the_agent_ends_in_time_while_nothing_answers(conf):
     conf.set_override("transport_url", "rabbit://nobody@127.0.0.1:1/", bus.GROUP)
     with running(conf):
         pass
+
+
+def test_intervals_that_contradict_each_other_stop_the_start(conf):
+    conf.set_override("scan_interval_seconds", 60.0, agent.GROUP)
+    with pytest.raises(exceptions.ConfigurationError, match="at least as long"):
+        AgentService(conf)
