@@ -14,8 +14,6 @@ import sys
 import tempfile
 import time
 
-import kombu
-
 from membuddies_nova.bus import transport
 from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.bus.messages import Outcome, StoreAnswer, StoreRequest
@@ -25,6 +23,7 @@ from membuddies_nova.fingerprint import codec, page
 from membuddies_nova.fingerprint.sample import MIN_SHIFT, Sample
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.guests import KEY, recorded
+from tests.benchmarks.tap import tapped
 from tests.functional.bus.configuration import answered, bus_conf
 from tests.functional.services import RabbitMQ
 
@@ -66,23 +65,11 @@ def received_bytes(url: str, requests: list[StoreRequest]) -> list[int]:
     client = AgentClient(bus_conf(url, 30.0), "compute-1.example.org", lambda: KEY)
     server.start()
     sizes = []
-    with kombu.Connection(url.replace("rabbit://", "amqp://")) as connection:
-        answered(lambda: client.store(requests[0]))
-        tap = kombu.Queue(
-            "tap",
-            kombu.Exchange(transport.EXCHANGE, "topic", no_declare=True),
-            routing_key=transport.TOPIC,
-            durable=False,
-            auto_delete=True,
-            channel=connection.default_channel,
-        )
-        tap.declare()
+    answered(lambda: client.store(requests[0]))
+    with tapped(url) as tap:
         for request in requests:
             client.store(request)
-            message = None
-            while message is None:
-                message = tap.get(no_ack=True)
-            sizes.append(len(message.body))
+            sizes.append(tap.next_bytes())
     server.stop(10.0)
     client.close()
     return sizes
