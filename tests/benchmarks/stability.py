@@ -13,7 +13,9 @@ is called stable must be what is still there.
 Run: MEMBUDDIES_CORPUS=FOLDER python -m tests.benchmarks.stability
 """
 
+import functools
 import sys
+from collections.abc import Callable
 
 from membuddies_agent.pace import Pace, changed_fraction
 from membuddies_nova.conf import agent as options
@@ -24,6 +26,7 @@ from tests.benchmarks.guests import recorded
 
 ASKED_ERRORS = 3.0
 APART_SECONDS = 90.0
+INTERVALS = 6
 
 
 def estimate(sample: Sample) -> Estimate:
@@ -42,6 +45,22 @@ def pairs() -> dict[str, tuple[page.Ids, page.Ids]]:
     if not found:
         raise SystemExit("no guest was read twice; see MEMBUDDIES_CORPUS")
     return found
+
+
+def intervals(pace: Pace, changed_in: Callable[[float], float]) -> str:
+    """A guest's intervals from its second scan on.
+
+    :param changed_in: the part of its stable pages that changes in so many seconds
+    """
+    seconds = [pace.shortest_seconds]
+    while len(seconds) < INTERVALS:
+        seconds.append(pace.next_interval(seconds[-1], changed_in(seconds[-1])))
+    return ", ".join(f"{one:.0f}" for one in seconds) + " s"
+
+
+def compounded(changed: float, seconds: float) -> float:
+    """The part that changes in some time, if this part does in ``APART_SECONDS``."""
+    return 1 - (1 - changed) ** (seconds / APART_SECONDS)
 
 
 def default(name: str) -> float:
@@ -64,18 +83,15 @@ def main() -> int:
         errors = abs(told.pages - still) / told.standard_error
         worst = max(worst, errors)
         changed = changed_fraction(t0, exact)
-        followed = [pace.shortest_seconds]
-        for _ in range(5):
-            # Change goes on at this pace, as far as it is not the same pages.
-            expected = 1 - (1 - changed) ** (followed[-1] / APART_SECONDS)
-            followed.append(pace.next_interval(followed[-1], expected))
+        onward = intervals(pace, functools.partial(compounded, changed))
+        hot = intervals(pace, lambda seconds: 0.0)
         facts[name] = (
             f"{still / len(t0.items):.1%} of {len(t0.items)} items still there after "
             f"{APART_SECONDS:g} s, {still / len(t1.items):.1%} of the new scan's "
             f"{len(t1.items)} are stable; by the sample {told.pages:.0f} +- "
             f"{told.standard_error:.0f} pages are, in truth {still} "
-            f"({errors:.1f} errors); intervals if change goes on so: "
-            f"{', '.join(f'{seconds:.0f}' for seconds in followed)} s"
+            f"({errors:.1f} errors); next intervals if ever other pages change so "
+            f"fast: {onward}; if always the same: {hot}"
         )
     return Figure(
         name="stability",
