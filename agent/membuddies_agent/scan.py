@@ -24,6 +24,7 @@ from membuddies_agent import smaps
 from membuddies_agent.errors import NoFingerprint, ScanInterrupted
 from membuddies_agent.procfs import Process, ProcessFiles
 from membuddies_agent.stretch import PythonReader, StretchReader
+from membuddies_nova.facts import Reason
 from membuddies_nova.fingerprint import page, sample
 
 READER: type[StretchReader]
@@ -187,6 +188,10 @@ class _Mappings:
     def _look(self) -> list[smaps.Mapping]:
         before = time.monotonic()
         mappings = smaps.parse(self._files.text("smaps"))
+        if not mappings:
+            # It has ended, though its pid stands until its parent has looked.
+            pid = self._files.process.pid
+            raise NoFingerprint(Reason.GONE, f"process {pid} has ended")
         self.mergeable = smaps.mergeable(mappings)
         now = time.monotonic()
         wait_seconds = max(LOOK_AGAIN_SECONDS, (now - before) * LOOK_AGAIN_COSTS)

@@ -190,6 +190,16 @@ def test_a_reused_pid_is_another_process():
     assert raised.value.reason is Reason.GONE
 
 
+def test_a_process_that_has_ended_but_whose_pid_stands_is_gone():
+    with processes.child(64, write=[[0, 64, 1]]) as child:
+        child.popen.kill()
+        # Nobody has waited for it: a zombie, which keeps pid and start time.
+        os.waitid(os.P_PID, child.popen.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(NoFingerprint) as raised:
+            scan(child.process)
+    assert raised.value.reason is Reason.GONE
+
+
 def test_a_pid_that_nobody_has_is_gone():
     with processes.child(1) as child:
         pass
