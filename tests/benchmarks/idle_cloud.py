@@ -29,7 +29,7 @@ from membuddies_agent.procfs import Process
 from membuddies_agent.reporter import Reporter
 from membuddies_agent.shelf import Shelf
 from membuddies_nova import cluster
-from membuddies_nova.bus.client import BusClient
+from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.bus.messages import StoreRequest
 from membuddies_nova.bus.server import BusServer
 from membuddies_nova.cluster import Host, Scope
@@ -40,6 +40,7 @@ from membuddies_nova.controller.endpoint import Endpoint
 from membuddies_nova.controller.tally import Tally
 from membuddies_nova.db import inventory, schema
 from membuddies_nova.db.api import Database
+from membuddies_nova.fingerprint import seal
 from membuddies_nova.fingerprint.sample import MIN_SHIFT, Sample
 from tests.benchmarks.figure import Figure
 from tests.benchmarks.guests import KEY, like_recorded
@@ -71,7 +72,9 @@ class Node:
     :param in_motion: part of each guest's pages that are another at each scan
     """
 
-    def __init__(self, client: BusClient, tap: Tap, key_file, in_motion: float) -> None:
+    def __init__(
+        self, client: AgentClient, tap: Tap, keys: seal.KeyFile, in_motion: float
+    ) -> None:
         self._client, self._tap = client, tap
         self._seconds = 0.0
         started = int(time.time() * 1000)
@@ -99,7 +102,7 @@ class Node:
             ),
             shelf=self._shelf,
             host_facts=HostFactsReader(),
-            key_file=key_file,
+            keys=keys,
             period_seconds=PERIOD_SECONDS,
             scan_soon=self._pace.hurry,
         )
@@ -188,13 +191,14 @@ def measure(folder: pathlib.Path, url: str, in_motion: float) -> dict[str, float
         report_age_limit_seconds=LONG,
         full_scan_age_limit_seconds=LONG,
     )
-    endpoint = Endpoint(Admission(database, tally, 2, LONG), board, tally)
+    keys = seal.KeyFile(key_file)
+    endpoint = Endpoint(keys, Admission(database, tally, 2, LONG), board, tally)
     server = BusServer(bus_conf(url), endpoint, "controller-1", threads=2)
-    client = BusClient(bus_conf(url, 30.0), HOST)
+    client = AgentClient(bus_conf(url, 30.0), HOST, lambda: KEY)
     server.start()
     answered(lambda: client.scoreboard(None))
     with tapped(url) as tap:
-        node = Node(client, tap, key_file, in_motion)
+        node = Node(client, tap, keys, in_motion)
         for _ in range(int(SETTLED_SECONDS / PERIOD_SECONDS)):
             node.period()
         node.scans = node.stores = 0
