@@ -201,6 +201,7 @@ def main() -> int:
         "budget": f"{default('scan_core_share'):g} of a core, "
         f"{default('scan_mb_per_second'):g} MB a second",
         "reader": READER.__name__,
+        "ksm_run": pathlib.Path("/sys/kernel/mm/ksm/run").read_text().strip(),
         "load_average": round(os.getloadavg()[0], 1),
     }
     figures = (

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why a guest has no fingerprint: told by the agent, of real guests."""
 
+import concurrent.futures
+import contextlib
 import os
 import pathlib
 import signal
@@ -103,15 +105,32 @@ def test_a_guest_that_arrives_is_told_so_and_is_not_young_when_it_is_there(
         libvirt.create(domain_xml(uuid))
         with controlling(conf) as controller, running(conf):
             controller.reports.get(timeout=WAIT_SECONDS)
-            # So slow that it is still on its way at the next report.
-            libvirt.virsh(
-                *("migrate", "--live", "--p2p", "--bandwidth", "1", uuid),
-                *("--migrateuri", f"unix://{other.directory}/migration"),
-                f"qemu+unix:///system?socket={other.directory}/libvirt-sock",
-            )
-            line = controller.line_of(uuid, has_reason)
+            with held_up_migration(libvirt, other, uuid):
+                line = controller.line_of(uuid, has_reason)
             assert line.reason is Reason.INCOMING
             controller.stored(uuid)
+
+
+@contextlib.contextmanager
+def held_up_migration(source, destination, uuid):
+    """A live migration that has begun, and ends behind the block."""
+    qemu = procfs.qemu_processes()[uuid].pid
+    arguments = (
+        *("migrate", "--live", "--p2p", "--bandwidth", "1", uuid),
+        *("--migrateuri", f"unix://{destination.directory}/migration"),
+        f"qemu+unix:///system?socket={destination.directory}/libvirt-sock",
+    )
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        migration = pool.submit(source.virsh, *arguments)
+        while uuid not in destination.virsh("list", "--uuid").stdout:
+            assert not migration.done(), "it was over before it was seen"
+        # The source sends no more of its memory.
+        os.kill(qemu, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(qemu, signal.SIGCONT)
+        migration.result()
 
 
 def test_a_guest_that_may_not_be_read_is_unreadable(conf, libvirt, tmp_path):

@@ -160,6 +160,14 @@ def test_nothing_is_reported_before_libvirt_has_answered(bench):
     assert bench.controller.reports == []
 
 
+@pytest.mark.parametrize("reason", Reason)
+def test_every_reason_reaches_the_controller(bench, reason):
+    bench.guests = (Guest(uuid=A, process=PROCESS, reason=reason),)
+    bench.reporter.report()
+    (line,) = bench.controller.reports[0].guests
+    assert (line.reason, line.counter) == (reason, None)
+
+
 def test_a_guest_of_which_nothing_is_known_is_told_without_a_reason(bench):
     bench.guests = (Guest(uuid=A, process=None, reason=Reason.SHUT_OFF),)
     bench.reporter.report()
