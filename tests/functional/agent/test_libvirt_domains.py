@@ -205,6 +205,8 @@ def test_a_guest_that_still_arrives_is_not_scanned(libvirt):
             )
             assert there.guests()[uuid].reason is None
             assert uuid not in here.guests()
+            # Its memory is older than its process: it is not too young.
+            assert [domain.memory_came for domain in there.domains.list()] == [True]
 
 
 def migrate_slowly(

@@ -1,19 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Why a guest has no fingerprint: told by the agent, of real guests."""
 
-import concurrent.futures
-import contextlib
 import os
-import pathlib
 import signal
 import subprocess
 import sys
-import tempfile
 
 from membuddies_agent import procfs
 from membuddies_nova.conf import agent
 from membuddies_nova.facts import Reason
-from tests.functional.agent import libvirt_daemon
 from tests.functional.agent.controller import (
     WAIT_SECONDS,
     controlling,
@@ -90,47 +85,6 @@ def test_a_guest_that_ends_while_libvirt_is_away_is_gone(conf, libvirt):
             libvirt.start()
         assert (line.reason, line.counter) == (Reason.GONE, None)
         controller.line_of(uuid, lambda line: line is None)
-
-
-def test_a_guest_that_arrives_is_told_so_and_is_not_young_when_it_is_there(
-    conf, libvirt
-):
-    uuid = PREFIX + "0a"
-    conf.set_override("min_guest_age_seconds", 3600.0, agent.GROUP)
-    with (
-        tempfile.TemporaryDirectory(prefix="mb-libvirt-") as directory,
-        libvirt_daemon.daemon(pathlib.Path(directory)) as other,
-    ):
-        conf.set_override("libvirt_uri", other.uri, agent.GROUP)
-        libvirt.create(domain_xml(uuid))
-        with controlling(conf) as controller, running(conf):
-            controller.reports.get(timeout=WAIT_SECONDS)
-            with held_up_migration(libvirt, other, uuid):
-                line = controller.line_of(uuid, has_reason)
-            assert line.reason is Reason.INCOMING
-            controller.stored(uuid)
-
-
-@contextlib.contextmanager
-def held_up_migration(source, destination, uuid):
-    """A live migration that has begun, and ends behind the block."""
-    qemu = procfs.qemu_processes()[uuid].pid
-    arguments = (
-        *("migrate", "--live", "--p2p", "--bandwidth", "1", uuid),
-        *("--migrateuri", f"unix://{destination.directory}/migration"),
-        f"qemu+unix:///system?socket={destination.directory}/libvirt-sock",
-    )
-    with concurrent.futures.ThreadPoolExecutor(1) as pool:
-        migration = pool.submit(source.virsh, *arguments)
-        while uuid not in destination.virsh("list", "--uuid").stdout:
-            assert not migration.done(), "it was over before it was seen"
-        # The source sends no more of its memory.
-        os.kill(qemu, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            os.kill(qemu, signal.SIGCONT)
-        migration.result()
 
 
 def test_a_guest_that_may_not_be_read_is_unreadable(conf, libvirt, tmp_path):
