@@ -2,6 +2,7 @@
 """A fingerprint that a real guest makes, fetched by the agent's own code."""
 
 import base64
+import contextlib
 import lzma
 import threading
 import time
@@ -12,9 +13,17 @@ import pytest
 from membuddies_agent import trace as traces
 from membuddies_agent.errors import NoFingerprint, ScanInterrupted
 from membuddies_agent.guest_agent import GuestAgent
+from membuddies_agent.libvirt_domains import LibvirtDomains
 from membuddies_agent.libvirt_guest_agent import guest_agent_of
+from membuddies_agent.pace import Pace
+from membuddies_agent.roster import Roster
 from membuddies_agent.scan import scan
-from membuddies_nova.facts import Reason
+from membuddies_agent.scanner import Scanner
+from membuddies_agent.shelf import Shelf
+from membuddies_agent.source import Choice
+from membuddies_agent.way import GuestWay
+from membuddies_nova.facts import Reason, Source
+from membuddies_nova.fingerprint import codec, seal
 from membuddies_nova.fingerprint.sample import Sample
 from tests.functional.agent.libvirt_daemon import domain_xml
 from tests.kmod import guest as guests
@@ -50,6 +59,22 @@ def test_a_guest_s_own_fingerprint_is_that_which_its_host_would_take(guest):
     assert own.counters.resident_pages > own.counters.unique_pages > 1000
     # The host sees free pages, too, and both see the guest at work.
     assert np.isin(own.items, host.items).mean() > 0.9
+
+
+def test_the_agent_shelves_what_a_guest_makes_under_the_clouds_key(guest):
+    key = seal.SealKey(b"k" * 32)
+    shelf = Shelf(1, key)
+    way = GuestWay(uri=guest.write_uri, seed=0, timeout_seconds=60.0)
+    with contextlib.closing(LibvirtDomains(guest.daemon.uri, lambda: None)) as domains:
+        roster = Roster(domains.list, lambda: None, choice=Choice(default=Source.GUEST))
+        roster.refresh()
+    (listed,) = [one for one in roster.guests if one.uuid == guest.uuid]
+    assert listed.reason is None
+    Scanner(lambda: [listed], shelf, Pace(60.0, 60.0), way).scan_guest(listed)
+    fingerprint = codec.decode(shelf.newest(guest.uuid).body)
+    assert fingerprint.key_id == key.key_id
+    assert fingerprint.counters.resident_pages > 1000
+    assert len(fingerprint.items) > 50
 
 
 def test_a_trace_leaves_nothing_in_the_guest(guest):
