@@ -80,10 +80,15 @@ class LocalBoard:
         time.sleep(random.uniform(0.0, _FIRST_FETCH_SECONDS))
         feed = BoardFeed(self._conf)
         while True:
+            asked_at = time.monotonic()
             board = feed.newest()
             if board is not None:
                 self.hold(board)
-            time.sleep(self._conf.membuddies.board_refresh_seconds)
+            # What the answer took is part of the period; a question that took all
+            # of it is followed by a short rest.
+            period = self._conf.membuddies.board_refresh_seconds
+            rest = period - (time.monotonic() - asked_at)
+            time.sleep(max(rest, period / 10))
 
 
 class BoardFeed:

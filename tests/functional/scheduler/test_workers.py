@@ -64,10 +64,12 @@ class Controller:
         self.bodies_sent = 0
         self.outcome = Outcome.OK
         self.damage = b""
+        self.delay_seconds = 0.0
         self._url = url
         self._server = None
 
     def scoreboard(self, context, message=None):
+        time.sleep(self.delay_seconds)
         version = codec.version(self.data)
         body = None
         if message["board_version"] != version:
@@ -279,6 +281,28 @@ def test_a_damaged_board_is_refused_and_asked_for_again(controller, feed, damage
     again = newest(feed)
     assert again is not good
     assert again.shared_mb(0) == {"m0": 300.0}
+
+
+def test_an_answer_after_the_deadline_is_no_board_and_harms_no_later_one(
+    controller, feed
+):
+    good = newest(feed)
+    feed._conf.set_override("rpc_timeout_seconds", 1.0, group=bus.GROUP)
+    slow = local_board.BoardFeed(feed._conf)
+    controller.delay_seconds = 3.0
+    assert slow.newest() is None
+    controller.delay_seconds = 0.0
+    # The late answer comes meanwhile, and is of a question that nobody asks any more.
+    assert newest(slow).shared_mb(0) == good.shared_mb(0)
+    slow._client.close()
+
+
+def test_a_board_of_200_mb_is_refused_and_the_last_one_stays(controller, feed):
+    good = newest(feed)
+    controller.data = bytes(200 * 2**20)
+    assert feed.newest() is None
+    controller.data = board_sharing(100.0)
+    assert newest(feed).shared_mb(0) == good.shared_mb(0)
 
 
 def test_a_wrong_transport_url_is_complained_of_and_no_error():

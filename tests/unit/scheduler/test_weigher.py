@@ -120,6 +120,18 @@ def test_a_single_weight_is_that_of_the_whole_list(weigher, boards):
     assert weigher._weigh_object(state("m0"), spec()) == 0.25
 
 
+def test_a_clock_that_jumps_back_makes_no_board_younger(
+    weigher, boards, nova_conf, monkeypatch
+):
+    # Wall clocks jump; what counts is the time that never goes back.
+    boards.hold(KIN_ON_M0)
+    _, heard_at = boards._held
+    nova_conf.config(board_age_limit_seconds=60, group="membuddies")
+    monkeypatch.setattr(local_board.time, "time", lambda: heard_at - 86400.0)
+    monkeypatch.setattr(local_board.time, "monotonic", lambda: heard_at + 61)
+    assert weigh([weigher], [state("m0"), state("m1")], spec())["m0"] == 0.0
+
+
 @pytest.mark.parametrize(
     ("metadata", "expected"),
     [
