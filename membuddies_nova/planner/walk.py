@@ -17,7 +17,8 @@ import numpy as np
 from membuddies_nova.planner.layout import NOWHERE, Layout
 from membuddies_nova.planner.search import Budget
 
-_STATES = 2000
+_STEPS = 600_000
+"""Steps to look at: seconds of work, and all there are in most small full clusters."""
 _GUESTS = 40
 
 State = tuple[int, ...]
@@ -47,8 +48,9 @@ class Walk:
         :returns: none if staying is best, or if the cluster is too large to walk
         """
         layout = self._layout
-        if len(layout.guests) > _GUESTS:
+        if len(layout.guests) > _GUESTS or not self._rows:
             return []
+        states = _STEPS // (len(self._rows) * len(layout.hosts))
         layout.restore(layout.home)
         most = layout.moves_left
         start = self._start()
@@ -58,7 +60,7 @@ class Walk:
         order = itertools.count()
         heap = [(0.0, next(order), 0, start)]
         looked = 0
-        while heap and looked < _STATES and not self._budget.is_spent:
+        while heap and looked < states and not self._budget.is_spent:
             lost, _, length, state = heapq.heappop(heap)
             if length > lengths[state] or length >= most:
                 continue
