@@ -31,10 +31,10 @@ class Capacity(ReportCommand):
             "--policy",
             choices=tuple(POLICIES),
             required=True,
-            help="who chooses the host: most sharing with all guests there (union), "
-            "the published expected sharing (original), the first that fits "
-            "(first-fit), Nova's RAM weigher (ram-spread), or its image properties "
-            "weigher (image)",
+            help="who chooses the host: most sharing with all guests there beyond "
+            "what others would share there (union), the published expected sharing "
+            "(original), the first that fits (first-fit), Nova's RAM weigher "
+            "(ram-spread), or its image properties weigher (image)",
         )
         parser.add_argument(
             "--shift",

@@ -20,7 +20,11 @@ from membuddies_nova.plan import Goal
 from membuddies_nova.planner.planning import STRATEGIES
 
 _EVALUATIONS_PER_SECOND = 400_000
-"""Gains that one core evaluates (measured); turns a budget into work."""
+"""Gains that one core evaluates (measured) in a cloud of ``_SMALL`` guests or fewer;
+in a larger one so many more as there are more guests, as they are evaluated together.
+Turns a budget into work."""
+
+_SMALL = 1000
 
 
 class Plan(ReportCommand):
@@ -111,9 +115,7 @@ class Plan(ReportCommand):
             strategy=parsed_args.strategy,
             scope=Scope(parsed_args.scope),
             limits=limits,
-            evaluations=None
-            if parsed_args.budget is None
-            else int(parsed_args.budget * _EVALUATIONS_PER_SECOND),
+            evaluations=_evaluations(parsed_args.budget, len(snapshot.guests)),
         )
         seconds = time.monotonic() - loaded
         answer = {
@@ -158,6 +160,13 @@ class Plan(ReportCommand):
             planning.require_inventory(session, now, group.inventory_max_age_seconds)
             snapshot = planning.snapshot(session, limits, now)
         return snapshot.thinned(parsed_args.shift or 0), limits
+
+
+def _evaluations(seconds: float | None, guests: int) -> int | None:
+    """A time as work, None for as much as it takes."""
+    if seconds is None:
+        return None
+    return int(seconds * _EVALUATIONS_PER_SECOND * max(guests / _SMALL, 1.0))
 
 
 def _scenario(

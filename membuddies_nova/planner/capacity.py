@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from membuddies_nova.cluster import Guest, Host, Scope
+from membuddies_nova.model.index import Classes
 from membuddies_nova.model.occupancy import Occupancy
 from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
 from membuddies_nova.model.snapshot import ClusterSnapshot
@@ -76,6 +77,10 @@ def fill(snapshot: ClusterSnapshot, policy: str) -> Filling:
     return Filling(policy=policy, placed=placed, hosts=uses(snapshot, occupancy))
 
 
+_TYPICAL = 0.9
+"""How much what others would share counts: less than all, because of each guest a
+few pages are its own that its image has in common, and kin are to stay together."""
+
 Worth = Callable[[Guest, Host], float]
 """What a policy thinks of a guest on a host; the highest wins."""
 
@@ -90,7 +95,42 @@ def _first_fit(snapshot: ClusterSnapshot, occupancy: Occupancy) -> Worth:
 
 
 def _union(snapshot: ClusterSnapshot, occupancy: Occupancy) -> Worth:
-    return lambda guest, host: occupancy.shared_pages(guest.uuid, host.name)
+    """What the guest shares on a host beyond what others would share there.
+
+    Most sharing alone would fill one host after another with whatever comes, as
+    first-fit does: there is always something to share where guests are already. Room
+    on a host is for those who share most of it, and a guest that would share less
+    than most opens another host. The others are the guests that have been placed,
+    for the next to come will be like them.
+    """
+    model = occupancy.model
+    held = np.zeros((len(snapshot.hosts), len(snapshot.guests)))
+    seen: dict[str, Classes] = {}
+    typical: dict[str, float] = {}
+    asked_for = ""
+
+    def look() -> None:
+        placed = [
+            model.row(guest.uuid)
+            for guest in snapshot.guests
+            if occupancy.host_of(guest.uuid) is not None
+        ]
+        for row, host in enumerate(snapshot.hosts):
+            there = occupancy.classes_on(host.name)
+            if seen.get(host.name) is not there:
+                seen[host.name] = there
+                held[row] = model.classes.held_of(there) * host.merged_fraction
+            typical[host.name] = float(held[row, placed].mean()) if placed else 0.0
+
+    def worth(guest: Guest, host: Host) -> float:
+        nonlocal asked_for
+        if asked_for != guest.uuid:
+            look()
+            asked_for = guest.uuid
+        shared = occupancy.shared_pages(guest.uuid, host.name)
+        return shared - _TYPICAL * typical[host.name]
+
+    return worth
 
 
 def _original(snapshot: ClusterSnapshot, occupancy: Occupancy) -> Worth:

@@ -41,6 +41,19 @@ def test_sharing_decides_where_a_guest_fits_beside_its_kin():
     assert max(fitted["first-fit"], fitted["ram-spread"]) < 6
 
 
+def test_union_parts_guests_that_share_little_before_hosts_are_full():
+    snapshot = cluster(["red", "blue", "blue", "red"] * 6)
+    union = fill(snapshot, "union")
+    assert union.placed > 2 * fill(snapshot, "first-fit").placed
+    colours = [{name[:3] for name in use.guests} for use in union.hosts.values()]
+    assert sorted(map(len, colours)) == [1, 1]
+
+
+def test_kin_stay_together_while_there_is_room():
+    filling = fill(cluster(["red", "red", "red"], memory_mb=30), "union")
+    assert filling.hosts["m0"].guests == ("red0", "red1", "red2")
+
+
 def test_a_guest_arrives_whole_with_its_overhead_and_may_fill_the_host_exactly():
     assert fill(cluster(["red"], memory_mb=3), "first-fit").placed == 1
     assert fill(cluster(["red"], memory_mb=3, overhead_mb=1), "first-fit").placed == 0
