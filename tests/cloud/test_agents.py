@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import secrets
 import signal
 import time
 from collections.abc import Iterator
@@ -16,7 +17,8 @@ from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.bus.messages import Outcome, StoreRequest
 from membuddies_nova.conf import bus
 from membuddies_nova.facts import Number, Reason
-from membuddies_nova.fingerprint.seal import KeyRing
+from membuddies_nova.fingerprint import codec
+from membuddies_nova.fingerprint.seal import KeyRing, SealKey
 
 from .lab.buddies import Buddies
 from .lab.cloud import Cloud
@@ -138,6 +140,61 @@ def test_a_paused_guest_keeps_its_numbers_and_is_not_scanned(
     buddies.wait(
         lambda: records.fingerprint(guest) != kept, "the guest is not scanned again"
     )
+
+
+def test_the_key_is_changed_while_everything_runs(
+    cloud: Cloud, buddies: Buddies, records: Records, guest_on: dict[str, Guest]
+) -> None:
+    old = buddies.key_file("ctl").read_text().strip()
+    new = secrets.token_hex(32)
+    old_id, new_id = (SealKey(bytes.fromhex(key)).key_id.hex() for key in (old, new))
+    log = cloud.service_log("membuddies-controller-ctl")
+
+    def plan() -> dict[str, Any]:
+        found: dict[str, Any] = buddies.json("plan")
+        return found
+
+    def is_mixed() -> bool:
+        return "fingerprints differ in key" in plan()["why"]
+
+    def give_controller(*keys: str) -> None:
+        before = len(log.read_text())
+        buddies.give_key("ctl", *keys)
+        cloud.kill_service("membuddies-controller-ctl", signal.SIGHUP)
+        buddies.wait(
+            lambda: "are believed under key" in log.read_text()[before:],
+            "the controller does not read its key file again",
+        )
+
+    assert not is_mixed()
+    give_controller(new, old)
+    assert not is_mixed()
+
+    # One compute node changes over: nothing moves, and the reason names it.
+    buddies.give_key("c1", new, old)
+    buddies.wait(is_mixed, "the planner does not see two keys")
+    mixed = plan()
+    assert (mixed["verdict"], mixed["moves"]) == ("stay", [])
+    assert f"{new_id}: 1 guest on {FIRST}" in mixed["why"]
+    keys = buddies.json("status")["keys"]
+    assert keys == {new_id: [FIRST], old_id: sorted([SECOND, THIRD])}
+
+    # With the last one everything is as before, and no guest was scanned for it.
+    for where in ("c2", "c3"):
+        buddies.give_key(where, new, old)
+    buddies.wait(lambda: not is_mixed(), "the planner still sees two keys")
+    for guest in guest_on.values():
+        assert codec.decode(records.body(guest)).key_id.hex() == new_id
+    for where in ("c1", "c2", "c3"):
+        buddies.give_key(where, new)
+    give_controller(new)
+    since = time.time()
+    for guest in guest_on.values():
+        _until_scanned(buddies, records, guest, since)
+    status = buddies.json("status")
+    assert status["keys"] == {new_id: sorted([FIRST, SECOND, THIRD])}
+    dropped = status["dropped_messages"]
+    assert (dropped["forged"], dropped["unknown-key"]) == (0, 0)
 
 
 def test_status_fails_while_an_agent_is_away(
@@ -363,5 +420,5 @@ def _client(buddies: Buddies) -> AgentClient:
     bus.register(conf)
     url = transport_url("membuddies", "membuddies")
     conf.set_override("transport_url", url, group=bus.GROUP)
-    key = KeyRing.from_file(buddies.key_file).first
+    key = KeyRing.from_file(buddies.key_file("c2")).first
     return AgentClient(conf, SECOND, lambda: key)

@@ -73,7 +73,8 @@ class Buddies:
 
     def start_controller(self, name: str = "ctl") -> None:
         """Start a controller; each needs a name of its own."""
-        self._start("controller", name, {"controller": {"host": name}}, "ctl")
+        own = {"host": name, "key_file": self.key_file("ctl")}
+        self._start("controller", name, {"controller": own}, "ctl")
 
     def start_rebalancer(
         self, mode: str = "recommend", name: str = "ctl", **options: object
@@ -94,7 +95,8 @@ class Buddies:
     def start_agent(self, key: str) -> None:
         """Start the agent of a machine (``c1``, ``c2``, ``c3``)."""
         place = next(place for place in HOSTS if place.key == key)
-        self._start("agent", key, {"agent": {"host": place.service_host}}, key)
+        own = {"host": place.service_host, "key_file": self.key_file(key)}
+        self._start("agent", key, {"agent": own}, key)
 
     def configure_scheduler(
         self, workers: int = 1, multiplier: float | None = None, extra: str = ""
@@ -147,7 +149,7 @@ class Buddies:
     # Configuration -----------------------------------------------------------
 
     def write_configuration(self) -> None:
-        """Write the configuration that all our services share, and the key."""
+        """Write the configuration that all our services share, and a new key."""
         cloud = self.cloud
         sections: _Sections = {
             "DEFAULT": {"debug": "true"},
@@ -162,9 +164,7 @@ class Buddies:
                 "period_seconds": 5 * REFRESH_SECONDS,
                 "poll_seconds": 0.5,
             },
-            "controller": {"key_file": self.key_file},
             "agent": {
-                "key_file": self.key_file,
                 "report_period_seconds": REFRESH_SECONDS,
                 "scan_interval_seconds": SCAN_SECONDS,
                 "scan_interval_max_seconds": SCAN_SECONDS,
@@ -179,19 +179,29 @@ class Buddies:
         home = cloud.layout.home / ".membuddies"
         if not home.exists():
             home.symlink_to(self.config_file.parent)
-        if not self.key_file.exists():
-            self.key_file.touch(mode=0o600)
-            self.key_file.write_text(secrets.token_hex(32))
+        key = secrets.token_hex(32)
+        for where in ("ctl", *(place.key for place in HOSTS)):
+            self.give_key(where, key)
 
     @property
     def config_file(self) -> Path:
         """The configuration file that all our services and commands read."""
         return self.cloud.layout.config / "membuddies" / "membuddies.conf"
 
-    @property
-    def key_file(self) -> Path:
-        """The cloud's key, for agents and controllers."""
-        return self.config_file.with_name("seal.key")
+    def give_key(self, where: str, *keys: str) -> None:
+        """Put keys into a machine's key file, which changes as a whole.
+
+        :param where: ``ctl`` or a compute host's key
+        """
+        file = self.key_file(where)
+        new = file.with_suffix(".new")
+        new.touch(mode=0o600)
+        new.write_text("".join(f"{key}\n" for key in keys))
+        new.rename(file)
+
+    def key_file(self, where: str) -> Path:
+        """The cloud's key, as a machine has it."""
+        return self.config_file.with_name(f"seal-{where}.key")
 
     def _start(self, part: str, name: str, own: _Sections, where: str) -> None:
         file = self._write_own(part, name, own)
