@@ -15,7 +15,7 @@ PACKAGES=(
     rabbitmq-server mariadb-server memcached
     libvirt-daemon-system libvirt-clients libvirt-dev
     qemu-system-x86 qemu-utils
-    iproute2
+    iproute2 openssh-client openssh-server
     # What the guests are made of.
     busybox-static linux-image-cloud-amd64
     # What building the virtual environment and linting need.

@@ -214,6 +214,46 @@ def test_status_fails_while_an_agent_is_away(
     buddies.wait(lambda: status() == (0, []), "the agent does not come back")
 
 
+def test_a_guest_whose_resize_waits_for_confirmation_counts_where_it_runs(
+    cloud: Cloud, buddies: Buddies, records: Records, guest_on: dict[str, Guest]
+) -> None:
+    guest = guest_on[THIRD]
+    compute = cloud.connect().compute
+    # A cold migration is a resize to the flavor that the guest has.
+    compute.migrate_server(guest.id, host=FIRST)
+    buddies.wait(
+        lambda: _is_at(compute, guest, FIRST, "VERIFY_RESIZE"), "it is not resized"
+    )
+    buddies.wait(
+        lambda: (found := records.fingerprint(guest)) and found.host == FIRST,
+        "no fingerprint comes from the new host",
+    )
+    # The source keeps it, to go back to.
+    buddies.wait(
+        lambda: _reason(records, THIRD, guest) is Reason.SHUT_OFF,
+        "the source's agent does not see it shut off",
+    )
+    row = _list(buddies)[guest.id]
+    assert (row["host"], row["status"], row["reason"]) == (
+        FIRST,
+        "VERIFY_RESIZE",
+        None,
+    )
+
+    compute.revert_server_resize(guest.id)
+    buddies.wait(
+        lambda: _is_at(compute, guest, THIRD, "ACTIVE"), "the resize is not reverted"
+    )
+    buddies.wait(
+        lambda: (found := records.fingerprint(guest)) and found.host == THIRD,
+        "no fingerprint comes from the old host",
+    )
+    buddies.wait(
+        lambda: records.line(FIRST, guest) is None,
+        "the agent of the host that it left still reports the guest",
+    )
+
+
 def test_a_guest_on_its_way_counts_where_nova_sees_it(
     cloud: Cloud,
     buddies: Buddies,

@@ -8,7 +8,16 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from . import broker, compute, database, identity, image, nova, placement
+from . import (
+    broker,
+    compute,
+    database,
+    identity,
+    image,
+    nova,
+    placement,
+    remote_shell,
+)
 from .errors import ServiceFailed
 from .layout import CONTROL, CONTROL_ADDRESS, HOSTS, PORTS, Layout, venv_program
 from .machine import Machine
@@ -50,10 +59,13 @@ def steps(layout: Layout, start_scheduler: Callable[[], None]) -> list[Step]:
         step("nova-conductor", nova.start_conductor, *needs),
         Step("nova-scheduler", start_scheduler, (*needs, "placement")),
     ]
-    hosts = []
+    ssh = step("the hosts' ssh key", remote_shell.make_key)
+    hosts = [ssh]
     for host in HOSTS:
         name = host.hostname
-        boot = Step(f"libvirt on {name}", partial(compute.boot, layout, host))
+        boot = Step(
+            f"libvirt on {name}", partial(compute.boot, layout, host), (ssh.name,)
+        )
         after = (boot.name, "nova-conductor", "placement")
         start = partial(compute.start, layout, host)
         hosts += [boot, Step(f"nova-compute on {name}", start, after)]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A compute host: its machine, its libvirt, its nova-compute.
+"""A compute host: its machine, its libvirt, its SSH, its nova-compute.
 
 libvirt listens at its usual place (``qemu:///system``) in each host's own file
 system view.  QEMU emulates the processor (TCG): no KVM is needed.
@@ -8,7 +8,7 @@ system view.  QEMU emulates the processor (TCG): no KVM is needed.
 import uuid
 from pathlib import Path
 
-from . import configuration, nova
+from . import configuration, nova, remote_shell
 from .layout import Layout, Place, venv_program
 from .machine import Machine
 from .services import Service, Services
@@ -44,7 +44,7 @@ Node 0 MemFree:        {kb} kB
 
 
 def boot(layout: Layout, host: Place) -> None:
-    """Boots the host's machine and starts libvirt in it."""
+    """Boots the host's machine and starts libvirt and SSH in it."""
     machine = Machine(layout, host)
     data = machine.data
     layout.nova_state.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,9 @@ def boot(layout: Layout, host: Place) -> None:
     meminfo = _MEMINFO.format(kb=MEMORY_MB * 1024)
     own_meminfo = configuration.write(data / "meminfo", meminfo)
     node = Path("/sys/devices/system/node/node0/meminfo")
-    machine.boot({**own_directories, own_meminfo: node})
+    own_files = {own_meminfo: node, **remote_shell.client_binds(layout, host)}
+    machine.boot({**own_directories, **own_files})
+    remote_shell.start(layout, host)
     Services(layout).start(
         Service(
             f"libvirtd-{host.key}", host.key, ("libvirtd", "-l"), port=_LIBVIRT_PORT
