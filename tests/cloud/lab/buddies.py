@@ -2,8 +2,9 @@
 """Memory Buddies on a lab, installed as an operator would.
 
 An agent on each compute host, controllers and rebalancers on the control plane,
-the weigher in nova-scheduler's configuration. The periods are short, so that a test
-or a reader of the demo need not wait for minutes; everything else is the default.
+the weigher in nova-scheduler's configuration. The periods are short, and guests
+count from their first minute, so that a test or a reader of the demo need not wait
+for minutes; everything else is the default.
 """
 
 import json
@@ -163,6 +164,8 @@ class Buddies:
                 **cloud.auth_options("mover"),
                 "period_seconds": 5 * REFRESH_SECONDS,
                 "poll_seconds": 0.5,
+                # The lab's guests are minutes old: nothing has lasted for long yet.
+                "copy_hours": 0,
             },
             "agent": {
                 "report_period_seconds": REFRESH_SECONDS,
