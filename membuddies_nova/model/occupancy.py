@@ -9,6 +9,7 @@ planner; it knows no rule and moves nothing real.
 
 import dataclasses
 import math
+import types
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -23,6 +24,7 @@ Counts = npt.NDArray[np.int32]
 """How many guests of one host hold a class."""
 
 _NO_CLASSES = np.empty(0, np.int32)
+_NO_PLACES: Mapping[str, str] = types.MappingProxyType({})
 
 
 @dataclasses.dataclass(slots=True)
@@ -99,17 +101,23 @@ class Occupancy:
         shared = float(self.model.classes.pages[held[others > alone]].sum())
         return shared * self._fractions[host]
 
-    def net_gain(self, guest: str, host: str) -> Estimate:
+    def net_gain(
+        self, guest: str, host: str, places: Mapping[str, str] = _NO_PLACES
+    ) -> Estimate:
         """Pages that moving a guest to another host would save.
 
         What it shares there, less what it shares where it is now. Pages that it
         shares at both cancel out, in the estimate and in its error.
+
+        :param places: hosts of other guests that would be moved before; to ask so
+            costs a fraction of moving them and back
         """
         held = self._classes_of(guest)
         source = self._positions[guest]
-        won = (self._counts(host)[held] > 0) * self._fractions[host]
+        won = (self._counts_after(places, host, held) > 0) * self._fractions[host]
         if source is not None:
-            won -= (self._counts(source)[held] > 1) * self._fractions[source]
+            here = self._counts_after(places, source, held)
+            won -= (here > 1) * self._fractions[source]
         classes = self.model.classes
         return Estimate(
             float(won @ classes.pages[held]),
@@ -168,3 +176,20 @@ class Occupancy:
             self._desk[holding.classes] = holding.counts
             self._on_desk = holding
         return self._desk
+
+    def _counts_after(
+        self, places: Mapping[str, str], host: str, classes: Classes
+    ) -> Counts:
+        """How many of a host's guests hold some classes, had others moved before."""
+        counts = self._counts(host)
+        changes = [
+            (self._classes_of(guest), 1 if place == host else -1)
+            for guest, place in places.items()
+            if (place == host) != (self._positions[guest] == host)
+        ]
+        for held, change in changes:
+            counts[held] += change
+        found = counts[classes]
+        for held, change in changes:
+            counts[held] -= change
+        return found

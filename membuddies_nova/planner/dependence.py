@@ -27,6 +27,7 @@ def needs(start: Draft, moves: Sequence[Move]) -> list[tuple[int, ...]]:
     """
     start = start.fork()
     guests = start.snapshot.guests_by_uuid
+    tight = _tight(start, moves)
     left: dict[str | None, list[int]] = collections.defaultdict(list)
     came: dict[str | None, list[int]] = collections.defaultdict(list)
     tied: dict[str, list[int]] = collections.defaultdict(list)
@@ -38,7 +39,7 @@ def needs(start: Draft, moves: Sequence[Move]) -> list[tuple[int, ...]]:
         if guest.uuid in {moves[n].guest for n in needed}:
             needed.update(leaving, coming)
         else:
-            if leaving and not _fits(start, move, [moves[n] for n in coming]):
+            if at in tight:
                 needed.update(leaving)
             others = [moves[n] for n in (*leaving, *left[source], *came[source])]
             if coming and source is not None and not _pays(start, move, others):
@@ -61,24 +62,46 @@ def _keys(guest: Guest) -> set[str]:
     return keys
 
 
-def _fits(start: Draft, move: Move, arrivals: Sequence[Move]) -> bool:
-    """Whether a destination takes a guest while nobody has left it."""
+def _tight(start: Draft, moves: Sequence[Move]) -> set[int]:
+    """Places of the moves whose destinations would not take them, had nobody left.
+
+    Destination after destination, each filled once, so that all of them together
+    cost about as much as making the moves and taking them back.
+    """
+    first_left: dict[str | None, int] = {}
+    came: dict[str, list[int]] = collections.defaultdict(list)
+    for at, move in enumerate(moves):
+        first_left.setdefault(move.source, at)
+        came[move.destination].append(at)
+    tight: set[int] = set()
+    for name, arrivals in came.items():
+        first = first_left.get(name, len(moves))
+        if arrivals[-1] > first:
+            fits = _fits(start, name, [moves[at].guest for at in arrivals])
+            tight.update(
+                at
+                for at, fit in zip(arrivals, fits, strict=True)
+                if at > first and not fit
+            )
+    return tight
+
+
+def _fits(start: Draft, name: str, arrivals: Sequence[str]) -> list[bool]:
+    """For each guest whether a host takes it after those before it alone."""
     snapshot, situation = start.snapshot, start.situation
-    host = snapshot.hosts_by_name[move.destination]
-    others = [snapshot.guests_by_uuid[arrival.guest] for arrival in arrivals]
-    places = [(other, situation.occupancy.host_of(other.uuid)) for other in others]
-    for other in others:
-        situation.put(other, host)
-    guest = snapshot.guests_by_uuid[move.guest]
-    fits = not any(
-        rule.stops(guest, host, situation)
-        for rule in start.rules.situation
-        if rule.name != _OF_WAVES
-    )
-    for other, place in places:
-        situation.lift(other, host)
+    host = snapshot.hosts_by_name[name]
+    rules = [rule for rule in start.rules.situation if rule.name != _OF_WAVES]
+    fits, made = [], []
+    for uuid in arrivals:
+        guest = snapshot.guests_by_uuid[uuid]
+        fits.append(not any(rule.stops(guest, host, situation) for rule in rules))
+        made.append((guest, situation.occupancy.host_of(uuid)))
+        situation.put(guest, host)
+    for guest, _ in made:
+        situation.lift(guest, host)
+    for guest, place in made:
         if place is not None:
-            situation.occupancy.move(other.uuid, place)
+            situation.occupancy.move(guest.uuid, place)
     return fits
 
 
@@ -90,15 +113,6 @@ def _pays(start: Draft, move: Move, made: Sequence[Move]) -> bool:
     least_mb = start.least_gain_mb(start.snapshot.guests_by_uuid[move.guest])
     if move.gain_mb <= least_mb:
         return True
-    occupancy = start.occupancy
-    places = {other.guest: occupancy.host_of(other.guest) for other in made}
-    for other in made:
-        if other.guest != move.guest:
-            occupancy.move(other.guest, other.destination)
-    gain = occupancy.net_gain(move.guest, move.destination)
-    for uuid, place in places.items():
-        if place is None:
-            occupancy.lift(uuid)
-        elif uuid != move.guest:
-            occupancy.move(uuid, place)
+    places = {other.guest: other.destination for other in made}
+    gain = start.occupancy.net_gain(move.guest, move.destination, places)
     return gain.mb - start.limits.confidence * gain.error_mb > least_mb

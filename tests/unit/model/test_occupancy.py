@@ -57,6 +57,25 @@ def test_after_any_moves_gains_and_pages_are_those_of_the_sets(pages, data):
             assert occupancy.net_gain(guest, host).pages == won - lost
 
 
+@given(PAGE_SETS, st.data())
+def test_a_gain_after_others_would_have_moved_is_the_one_after_they_did(pages, data):
+    model = SharingModel(snapshot_of_pages(pages))
+    guest, *others = sorted(pages)
+    positions = {name: data.draw(st.sampled_from((None, *HOSTS))) for name in pages}
+    places = {
+        other: data.draw(st.sampled_from(HOSTS))
+        for other in others
+        if data.draw(st.booleans())
+    }
+    occupancy = Occupancy(model, ON, positions)
+    before = {host: occupancy.net_gain(guest, host) for host in HOSTS}
+    asked = {host: occupancy.net_gain(guest, host, places) for host in HOSTS}
+    assert {host: occupancy.net_gain(guest, host) for host in HOSTS} == before
+    for other, host in places.items():
+        occupancy.move(other, host)
+    assert {host: occupancy.net_gain(guest, host) for host in HOSTS} == asked
+
+
 def test_what_a_guest_shares_at_both_hosts_adds_no_error():
     common = range(4096)
     pages = {"a": common, "b": common, "c": [*common, *range(9000, 9640)]}
