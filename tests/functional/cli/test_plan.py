@@ -80,6 +80,7 @@ def test_the_answer_has_the_keys_that_are_promised(tmp_path):
         "error_mb": 0.0,
         "copy_mb": 2.0,
         "reason": "",
+        "needs": [],
         "checks": [],
     }
     assert plan["hosts_freed"] == ["m0"]
