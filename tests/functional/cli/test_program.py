@@ -121,8 +121,10 @@ def test_an_interrupt_ends_it_without_a_word(tmp_path, mariadb_url):
     with database.writer() as session:
         switches.pause(session, "another", "locks the row", time.time())
         session.flush()
+        # A shell's job in the background ignores SIGINT, and so do its children.
+        command = ["env", "--default-signal=INT", MEMBUDDIES, "--config-file"]
         process = subprocess.Popen(
-            [MEMBUDDIES, "--config-file", shell.config_file, "pause"],
+            [*command, shell.config_file, "pause"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
