@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whatever the cluster, a plan obeys every rule and tells the truth."""
 
-import dataclasses
-
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from membuddies_nova.cluster import Scope
 from membuddies_nova.plan import Goal
 from membuddies_nova.planner import plan, rescoped
-from tests.unit.planner.cases import CLOUDS
+from tests.unit.planner.cases import CLOUDS, random_cloud
 from tests.unit.planner.checker import problems
 
 WORK = 3000
@@ -48,6 +46,7 @@ def test_consolidation_never_uses_more_hosts_and_empties_all_or_nothing(cloud):
 
 @settings(max_examples=20)
 @given(CLOUDS)
+@example(random_cloud(81329257))
 def test_the_same_moves_at_another_scope_keep_order_and_tell_its_numbers(cloud):
     snapshot, limits = cloud
     planned = plan(snapshot, limits=limits, scope=Scope.PROJECT, evaluations=WORK)
@@ -55,8 +54,9 @@ def test_the_same_moves_at_another_scope_keep_order_and_tell_its_numbers(cloud):
     assert [(m.guest, m.destination, m.wave) for m in seen.moves] == [
         (m.guest, m.destination, m.wave) for m in planned.moves
     ]
-    loose = dataclasses.replace(limits, min_gain_mb=float("-inf"))
-    assert problems(snapshot, seen, loose, Scope.GLOBAL) == []
+    # What the moves save, and so whether they are worth it, is the other scope's.
+    broken = problems(snapshot, seen, limits, Scope.GLOBAL)
+    assert [each for each in broken if not each.startswith("net-benefit:")] == []
     assert rescoped(snapshot, seen, Scope.PROJECT) == planned
 
 
