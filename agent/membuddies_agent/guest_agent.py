@@ -23,7 +23,10 @@ from membuddies_nova.facts import Reason
 READ_BYTES = 1 << 20
 """One call reads at most this much."""
 
-_POLL_SECONDS = 0.25
+_FIRST_POLL_SECONDS = 0.01
+_LONGEST_POLL_SECONDS = 0.25
+"""Whether a program has ended is asked ever more rarely, down to this."""
+
 _NEEDED = frozenset(
     {
         "guest-exec",
@@ -88,14 +91,16 @@ class GuestAgent:
         # What it prints is not asked for: its status is all that is used.
         started = self._ask("guest-exec", path=path, arg=list(arguments))
         pid = _field(started, "pid", int)
+        pause = _FIRST_POLL_SECONDS
         while True:
             status = self._ask("guest-exec-status", pid=pid)
             if _field(status, "exited", bool):
                 return _exit_status(status)
             if time.monotonic() > deadline:
                 raise NoFingerprint(Reason.TRACE_FAILED)
-            if self._stop.wait(_POLL_SECONDS):
+            if self._stop.wait(pause):
                 raise ScanInterrupted("the agent is stopping")
+            pause = min(2 * pause, _LONGEST_POLL_SECONDS)
 
     def read(self, path: str, limit_bytes: int) -> bytes:
         """Read a file of the guest whole.

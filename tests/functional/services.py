@@ -295,7 +295,8 @@ log.file = false
         return json.loads(body) if body else None
 
     def __exit__(self, *_error: object) -> None:
-        super().__exit__()
+        # It takes seconds to end properly, for a directory that is thrown away.
+        self.kill()
         if self._epmd is not None:
             self._epmd.end()
             self._epmd = None

@@ -7,6 +7,7 @@ import tempfile
 import pytest
 from oslo_config import cfg
 
+from membuddies_agent import reporter, scanner
 from membuddies_nova.conf import agent, bus
 from tests.functional.agent import ksm, libvirt_daemon
 
@@ -47,8 +48,10 @@ def libvirt(libvirt_daemon_for_all):
 
 
 @pytest.fixture
-def conf(tmp_path, transport_url, libvirt):
-    """An agent's options: all it does is done every few seconds."""
+def conf(tmp_path, transport_url, libvirt, monkeypatch):
+    """An agent's options: all it does is done every second."""
+    monkeypatch.setattr(reporter, "_COALESCE_SECONDS", 0.1)
+    monkeypatch.setattr(scanner, "_LOOK_SECONDS", 0.1)
     key_file = tmp_path / "key"
     key_file.write_text("ab" * 32)
     key_file.chmod(0o600)
@@ -59,9 +62,9 @@ def conf(tmp_path, transport_url, libvirt):
     conf.set_override("host", "compute-1", agent.GROUP)
     conf.set_override("libvirt_uri", libvirt.uri, agent.GROUP)
     conf.set_override("key_file", str(key_file), agent.GROUP)
-    conf.set_override("report_period_seconds", 2.0, agent.GROUP)
+    conf.set_override("report_period_seconds", 1.0, agent.GROUP)
     conf.set_override("scan_interval_seconds", 1.0, agent.GROUP)
-    conf.set_override("scan_interval_max_seconds", 2.0, agent.GROUP)
+    conf.set_override("scan_interval_max_seconds", 1.0, agent.GROUP)
     conf.set_override("min_guest_age_seconds", 0.0, agent.GROUP)
     conf.set_override("transport_url", transport_url, bus.GROUP)
     conf.set_override("rpc_timeout_seconds", 5.0, bus.GROUP)

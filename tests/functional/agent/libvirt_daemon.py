@@ -11,6 +11,7 @@ import os
 import pathlib
 import signal
 import subprocess
+import sys
 import time
 import uuid as uuids
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from membuddies_agent import procfs
 
 NOVA = "http://openstack.org/xmlns/libvirt/nova/1.1"
 
+_REAPER = pathlib.Path(__file__).with_name("reaper.py")
 _LIBVIRTD_CONF = """\
 unix_sock_dir = "{directory}"
 auth_unix_ro = "none"
@@ -69,7 +71,7 @@ class Daemon:
         with (self.directory / "log").open("ab") as log:
             self.popen = subprocess.Popen(
                 [
-                    *("setpriv", "--pdeathsig", "TERM"),
+                    *("setpriv", "--pdeathsig", "TERM", sys.executable, _REAPER),
                     *("unshare", "--mount", "--net", "--uts"),
                     *("bash", "-c", _START, "bash", str(self.directory)),
                 ],

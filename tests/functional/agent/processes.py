@@ -8,7 +8,6 @@ import pathlib
 import random
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -98,16 +97,15 @@ def qemu(
     """A QEMU whose firmware finds nothing to boot."""
     command = ["qemu-system-x86_64", "-display", "none", "-nodefaults"]
     command += ["-machine", f"{machine},accel=tcg", "-m", str(memory_mb), "-uuid", uuid]
-    popen = subprocess.Popen([*command, *([] if running else ["-S"]), *arguments])
+    command += ["-qmp", "stdio", *([] if running else ["-S"]), *arguments]
+    popen = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        deadline = time.monotonic() + 30
-        while uuid not in procfs.qemu_processes():
-            assert popen.poll() is None, "QEMU ended"
-            assert time.monotonic() < deadline, "QEMU does not show its uuid"
-            time.sleep(0.05)
-        # Its memory is there once its main loop waits for events.
-        time.sleep(1)
+        # It answers in its main loop, once all of its memory is there.
+        popen.stdin.write(b'{"execute": "qmp_capabilities"}\n')
+        popen.stdin.flush()
+        answers = [popen.stdout.readline() for _ in range(2)]
+        assert b'"return"' in answers[1], f"QEMU ended: {answers}"
         yield procfs.process(popen.pid)
     finally:
         popen.kill()
-        popen.wait()
+        popen.communicate()

@@ -120,21 +120,23 @@ def test_a_store_that_was_lost_is_made_again_after_the_next_report(bench, still)
     assert bench.tally.counts()["stored"] == 1
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_fingerprint_that_is_not_stored_is_asked_for_after_the_broker_is_back(
     bench, still, rabbitmq
 ):
     with bench.answering(still), running(still):
         bench.stored()
-        rabbitmq.restart()
+        rabbitmq.kill()
+        rabbitmq.start()
         with bench.database.writer() as session:
             session.execute(sqlalchemy.delete(models.Fingerprint))
         assert bench.stored().number.counter == 1
 
 
 def test_an_expired_fingerprint_is_made_anew_long_before_its_time(bench, still):
-    with bench.answering(still, age_limit_seconds=3.0), running(still):
+    with bench.answering(still, age_limit_seconds=1.0), running(still):
         first = bench.stored()
-        later = bench.stored(lambda one: one.scanned_at > first.scanned_at + 3)
+        later = bench.stored(lambda one: one.scanned_at > first.scanned_at + 1)
     assert later.number > first.number
     assert bench.tally.counts()["wanted:expired"] >= 1
 

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 
-from membuddies_agent import procfs
+from membuddies_agent import procfs, roster
 from membuddies_nova.conf import agent
 from membuddies_nova.facts import Reason
 from tests.functional.agent.controller import (
@@ -61,14 +61,24 @@ def test_a_guest_without_a_process_here_is_not_qemu(conf, libvirt, monkeypatch):
     assert line.reason is Reason.NOT_QEMU
 
 
-def test_a_guest_that_has_just_started_is_too_young_until_it_is_not(conf, libvirt):
+def test_a_guest_that_has_just_started_is_too_young_until_it_is_not(
+    conf, libvirt, monkeypatch
+):
+    # libvirt tells of no birthday.
+    monkeypatch.setattr(roster, "_REFRESH_SECONDS", 0.5)
     uuid = PREFIX + "08"
-    conf.set_override("min_guest_age_seconds", 8.0, agent.GROUP)
+    conf.set_override("min_guest_age_seconds", 3600.0, agent.GROUP)
     libvirt.create(domain_xml(uuid))
-    with controlling(conf) as controller, running(conf):
+    with controlling(conf) as controller, running(conf) as service:
         line = controller.line_of(uuid, has_reason)
         assert line.reason is Reason.TOO_YOUNG
-        line = controller.line_of(uuid, lambda line: line and not line.reason)
+        started = procfs.qemu_processes()[uuid].start_ticks
+        age_ticks = procfs.ticks_ago(0) - started
+        soon = age_ticks / os.sysconf("SC_CLK_TCK") + 2
+        conf.set_override("min_guest_age_seconds", soon, agent.GROUP)
+        service.reset()
+        controller.line_of(uuid, lambda line: line and not line.reason)
+        assert procfs.ticks_ago(soon) >= started
         controller.stored(uuid)
 
 
@@ -99,7 +109,7 @@ transport_url = {conf.membuddies.transport_url}
 host = compute-1
 libvirt_uri = {libvirt.uri}
 key_file = {conf.agent.key_file}
-report_period_seconds = 2
+report_period_seconds = 1
 min_guest_age_seconds = 0
 """
     )

@@ -358,7 +358,7 @@ def test_merged_pages_stay_merged_whoever_holds_them(borrowed_ksm):
         processes.child(4096, write=[[0, 2048, 1], [2048, 1024, 2]]) as left,
         processes.child(4096, write=[[0, 2048, 1], [2048, 1024, 3]]) as right,
     ):
-        borrowed_ksm.converge()
+        borrowed_ksm.merge(2048, left, right)
         before = [borrowed_ksm.merged(child) for child in (left, right)]
         assert [np.count_nonzero(merged) for merged in before] == [2048, 2048]
         for _ in range(10):
@@ -379,9 +379,9 @@ def test_pinning_would_have_unmerged_them(borrowed_ksm, monkeypatch):
     monkeypatch.setattr("membuddies_agent.scan._ksm_counts", lambda files: (0, 0))
     with (
         processes.child(1024, write=[[0, 1024, 11]]) as left,
-        processes.child(1024, write=[[0, 1024, 11]]),
+        processes.child(1024, write=[[0, 1024, 11]]) as right,
     ):
-        borrowed_ksm.converge()
+        borrowed_ksm.merge(1024, left, right)
         before = borrowed_ksm.merged(left)
         assert np.count_nonzero(before) == 1024
         with pagemap_says(left, left.entries() | np.uint64(EXCLUSIVE)):

@@ -102,7 +102,8 @@ def test_a_restarted_broker_is_found_again(conf, libvirt, rabbitmq):
     libvirt.create(domain_xml(uuid))
     with controlling(conf) as controller, running(conf):
         controller.line_of(uuid, bool)
-        rabbitmq.restart()
+        rabbitmq.kill()
+        rabbitmq.start()
         while not controller.reports.empty():
             controller.reports.get()
         controller.line_of(uuid, bool)
