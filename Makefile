@@ -8,13 +8,16 @@ DEMO := $(PYTHON) -W ignore -m tests.cloud.demo
 PYTEST := $(PYTHON) -m pytest
 # A busy machine needs minutes to bring the cloud up before the first test.
 CLOUD_TESTS := $(PYTEST) --timeout=900 tests/cloud
+AGENT_TESTS := tests/functional/agent
+# They mostly wait, for a broker or for a lease to expire.
+FUNCTIONAL_TESTS := $(PYTEST) --numprocesses=4 --ignore=$(AGENT_TESTS) tests/functional
 DEVSTACK_FILES := devstack/plugin.sh devstack/settings devstack/lib/membuddies
 SHELL_FILES := $(sort $(shell git ls-files '*.sh') .ci/run $(DEVSTACK_FILES))
 BENCHMARKS := $(shell grep -l '__main__' tests/benchmarks/*.py | sed 's/\.py$$//; s|/|.|g')
 
 .PHONY: packages guest-packages guest guest-deb venv lock demo demo-down cloud-up
-.PHONY: cloud-down distclean lint test test-unit test-functional test-kmod test-cloud
-.PHONY: test-devstack test-oldest bench docs
+.PHONY: cloud-down distclean lint test test-with-ksm test-without-ksm test-unit
+.PHONY: test-functional test-kmod test-cloud test-devstack test-oldest bench docs
 
 # From an empty machine to a cloud with our services on it, told as a story.
 demo:
@@ -45,14 +48,21 @@ guest:
 guest-deb: guest
 	@tools/build-guest-deb.sh
 
-# Everything that the project promises, the quickest first, each part in a process
-# of its own. A skipped test fails the run. DevStack's plugin is tested where
-# DEVSTACK_DIR names a DevStack tree.
+# Everything that the project promises, each part in processes of its own: beside
+# each other what needs the machine's one KSM, one part after the other, and what does
+# not. A part's output appears when it ends. A skipped test fails the run.
 test: lint
-	$(PYTEST) tests/unit
-	$(PYTEST) tests/functional
-	$(PYTEST) tests/kmod
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-with-ksm test-without-ksm
+
+test-with-ksm: venv
+	$(PYTEST) $(AGENT_TESTS)
 	$(CLOUD_TESTS)
+
+# DevStack's plugin is tested where DEVSTACK_DIR names a DevStack tree.
+test-without-ksm: venv guest-packages
+	$(PYTEST) tests/unit
+	$(FUNCTIONAL_TESTS)
+	$(PYTEST) tests/kmod
 	$(if $(DEVSTACK_DIR),$(PYTEST) tests/devstack)
 
 test-unit: venv
@@ -60,7 +70,8 @@ test-unit: venv
 
 # Starts its own RabbitMQ and MariaDB on loopback.
 test-functional: venv
-	$(PYTEST) tests/functional
+	$(FUNCTIONAL_TESTS)
+	$(PYTEST) $(AGENT_TESTS)
 
 # The guests' module and tracer, in guests with Debian's kernels.
 test-kmod: venv guest-packages

@@ -14,6 +14,9 @@ _NOT_RUN = ("skipped", "xfailed", "xpassed")
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is None:
+        # One of several processes, which report to the one that has it.
+        return
     not_run = [len(reporter.stats.get(kind, ())) for kind in _NOT_RUN]
     if any(not_run) and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -8,7 +8,8 @@ import pytest
 
 from membuddies_nova.db import plans, schema
 from tests.functional.cli import known_cloud
-from tests.functional.cli.conftest import one_line, shell_of
+from tests.functional.cli.command import one_line
+from tests.functional.cli.conftest import shell_of
 
 MANAGE = "membuddies-manage"
 STATUS = "membuddies-status"

@@ -3,7 +3,6 @@
 
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,9 +11,8 @@ import sqlalchemy
 
 from membuddies_nova.db import schema, switches
 from membuddies_nova.db.api import Database
-from tests.functional.cli.conftest import one_line, shell_of
-
-MEMBUDDIES = Path(sys.executable).with_name("membuddies")
+from tests.functional.cli.command import MEMBUDDIES, one_line
+from tests.functional.cli.conftest import shell_of
 
 COMMANDS = (
     ("host", "list"),

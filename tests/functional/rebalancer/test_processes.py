@@ -110,6 +110,12 @@ class Processes:
 
 
 @pytest.fixture
+def database_url(mariadb_url):
+    """Processes share a server; the other tests show both kinds of databases."""
+    return mariadb_url
+
+
+@pytest.fixture
 def processes(database, database_url, emulator, nova_options, tmp_path):
     processes = Processes(database, database_url, emulator, nova_options, tmp_path)
     yield processes
@@ -275,7 +281,6 @@ def test_a_reload_changes_the_mode_of_a_running_rebalancer(processes):
     assert process.poll() is None
 
 
-@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
 def test_the_database_away_ends_nothing(processes, mariadb):
     server = processes.emulator.add_server("c1", held=True)
     plan_id = processes.store(move(server, "c2"))
