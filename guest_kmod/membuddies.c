@@ -63,7 +63,7 @@ static inline u64 xxh3_read64(const u8 *bytes)
 #include "xxh3_4096.h"
 
 #define LARGEST_SHIFT		63
-#define LARGEST_RATE_MB		(1U << 20)
+#define LARGEST_RATE_MB		1048576
 /* A read() returns after this many frames, however few ids it found. */
 #define BLOCK_FRAMES		4096
 
@@ -116,7 +116,7 @@ MODULE_PARM_DESC(all_pages, "read free pages, too (default no)");
  * @block: what read() hands out
  */
 struct walk {
-	struct mutex lock;
+	struct mutex lock;	/* of all below */
 	int nid;
 	unsigned long pfn;
 	ktime_t started;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * membuddies_compat.h - what differs between the kernels that the module is
+ * What differs between the kernels that the module is
  * built for, and nothing else. The oldest is Linux 6.1.
  */
 #ifndef MEMBUDDIES_COMPAT_H

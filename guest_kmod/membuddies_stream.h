@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * membuddies_stream.h - what /dev/membuddies gives to its reader.
+ * What /dev/membuddies gives to its reader.
  *
  * The module and the tracer include it. Each read() returns one block, the
  * last of a walk is followed by end of file. A block has the counts of the

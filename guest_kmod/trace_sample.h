@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * trace_sample.h - what the tracer keeps of a walk: a bounded sample of its ids.
+ * What the tracer keeps of a walk: a bounded sample of its ids.
  *
  * The sample is the sorted, distinct ids with at least `shift` leading zero
  * bits, with the smallest shift from 6 that leaves no more than 65,536 of

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR MIT */
 /*
- * xxh3_4096.h - XXH3-64 of exactly one page of 4096 bytes, with a seed.
+ * XXH3-64 of exactly one page of 4096 bytes, with a seed.
  *
  * The agent's scanner on the host and the kernel module in the guest both
  * include it, because they must give the same id to the same page. Written

@@ -56,28 +56,34 @@ def page_of(number: int) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def boot(daemon, kernels, packed, content, tmp_path_factory):
-    """Boots a kernel, with more files, and waits until its guest agent answers."""
-
-    def boot(series, words="", files=None):
-        kernel = kernels[series]
+def booting(daemon, kernels, packed, content, tmp_path_factory):
+    """Guests with the package, by what they are: all begin to boot at one time."""
+    files = {"/content/once": content, "/content/twice": content} | packed
+    started = {}
+    for name, series, words in (
+        ("6.1", "6.1", ""),
+        ("6.12", "6.12", ""),
+        ("locked", "6.1", "lockdown=integrity"),
+    ):
         initrd = tmp_path_factory.mktemp("guest") / "initrd"
-        image.write(
-            kernel,
-            initrd,
-            {"/content/once": content, "/content/twice": content}
-            | packed
-            | (files or {}),
-        )
+        image.write(kernels[series], initrd, files)
         uuid = f"6f0c2f3e-0000-4000-8000-0000000f{next(_numbers):04x}"
-        guest = guests.boot(daemon, uuid, kernel.image, initrd, words)
-        guest.await_boot()
-        return guest
+        started[name] = guests.boot(daemon, uuid, kernels[series].image, initrd, words)
+    return started
 
-    return boot
+
+@pytest.fixture(scope="session")
+def booted(booting):
+    """Gives the guest of a name once its guest agent answers."""
+
+    def booted(name):
+        booting[name].await_boot()
+        return booting[name]
+
+    return booted
 
 
 @pytest.fixture(scope="session", params=["6.1", "6.12"])
-def guest(request, boot):
+def guest(request, booted):
     """A guest with the package, on each kernel."""
-    return boot(request.param)
+    return booted(request.param)

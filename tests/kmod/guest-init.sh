@@ -3,8 +3,8 @@
 # shellcheck shell=dash
 #
 # Process 1 of a guest: loads the drivers that were given, starts the QEMU guest
-# agent, and stays. Kernel command line: block=RPCS forbids the agent
-# these commands.
+# agent, anew when it ends, and stays. The file /run/block names commands that the
+# agent is then forbidden.
 
 /bin/busybox mkdir -p /applets /proc /sys /dev /run /tmp
 /bin/busybox --install -s /applets
@@ -17,21 +17,15 @@ for driver in /drivers/*; do
     insmod "$driver" 2>/dev/null
 done
 
-block=
-read -r command_line < /proc/cmdline
-for word in $command_line; do
-    case $word in
-        block=*) block=--block-rpcs=${word#*=} ;;
-    esac
-done
-
 while true; do
+    block=
+    [ ! -e /run/block ] || read -r block < /run/block
     for port in /sys/class/virtio-ports/*; do
         read -r name < "$port/name"
         if [ "$name" = org.qemu.guest_agent.0 ]; then
             qemu-ga --statedir=/run --method=virtio-serial --path="/dev/${port##*/}" \
-                ${block:+"$block"}
+                ${block:+"--block-rpcs=$block"}
         fi
     done 2>/dev/console
-    sleep 1
+    sleep 0.1
 done

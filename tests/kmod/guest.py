@@ -88,7 +88,7 @@ class Guest:
                     carry('{"execute": "guest-ping"}')
             except NoFingerprint:
                 assert time.monotonic() < deadline, self.daemon.log()
-                time.sleep(0.5)
+                time.sleep(0.2)
             else:
                 return
 

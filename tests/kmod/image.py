@@ -74,7 +74,7 @@ def kernels() -> dict[str, Kernel]:
 def package() -> pathlib.Path:
     """Build modules and tracer, and pack them; the package for guests."""
     subprocess.run(
-        ["make", "--silent", "-C", ROOT / "guest_kmod"],
+        ["make", "--silent", "--jobs=2", "-C", ROOT / "guest_kmod"],
         check=True,
         stdout=subprocess.DEVNULL,
     )

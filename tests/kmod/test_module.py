@@ -93,7 +93,11 @@ def test_secret_pages_are_skipped(guest):
 
 @pytest.mark.parametrize("guest", ["6.12"], indirect=True)
 def test_broken_pages_are_skipped(guest):
-    """Debian's cloud kernel 6.1 cannot declare memory broken."""
+    """There are none in Debian's cloud kernel 6.1: it lacks CONFIG_MEMORY_FAILURE.
+
+    That kernel has neither MADV_HWPOISON, soft offlining nor hwpoison-inject, and the
+    module's check is compiled to nothing. Debian's larger kernel 6.1 has them.
+    """
     before = walk(guest, "shift=63").skipped_pages
     found = hold(guest, "plain broken")
     assert found.count(held_page(1)) == 1
@@ -194,8 +198,7 @@ def test_a_walk_keeps_its_rate_and_ends_at_once_on_a_signal(guest):
     ],
 )
 def test_a_parameter_out_of_range_is_refused(guest, parameter):
-    assert guest.status(f"{LOAD} {parameter}") != 0
-    assert guest.status("grep membuddies /proc/modules") == 1
+    guest.output(f"! {LOAD} {parameter} && ! grep membuddies /proc/modules")
 
 
 def test_each_parameter_is_described(kernels, package):
