@@ -14,11 +14,9 @@ import itertools
 import os
 import pathlib
 import random
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 
 from oslo_config import cfg
 
@@ -29,43 +27,14 @@ from membuddies_nova.db import schema
 from membuddies_nova.db.api import Database
 from membuddies_nova.scheduler.local_board import LocalBoard
 from tests.benchmarks import stored_per_second as agents
+from tests.benchmarks.controllers import controller
 from tests.benchmarks.figure import Figure
-from tests.functional.services import MariaDB, RabbitMQ, free_port
+from tests.functional.services import MariaDB, RabbitMQ
 
 REFRESH_SECONDS = 2
 ASKED_SECONDS = REFRESH_SECONDS + 1.0
 FINGERPRINTS = 30
 PATIENCE_SECONDS = 60.0
-
-
-@contextlib.contextmanager
-def controller(
-    folder: pathlib.Path, name: str, transport_url: str, database_url: str
-) -> Iterator[None]:
-    """A membuddies-controller whose Nova is away, so that the inventory stays."""
-    conf = folder / f"{name}.conf"
-    key_file = folder / f"{name}.key"
-    key_file.touch(mode=0o600)
-    key_file.write_text(agents.SECRET.hex())
-    conf.write_text(
-        f"[membuddies]\ntransport_url = {transport_url}\n"
-        f"[database]\nconnection = {database_url}\n"
-        f"[controller]\nhost = {name}\nkey_file = {key_file}\n"
-        f"[inventory]\nauth_type = none\nperiod_seconds = 3600\n"
-        f"endpoint = http://127.0.0.1:{free_port()}/\n"
-    )
-    with (folder / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [agents.PROGRAM, "--config-file", conf],
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def worker_board(transport_url: str) -> LocalBoard:
@@ -110,7 +79,7 @@ def main() -> int:
         schema.upgrade(database)
         agents.place(database)
         for name in ("one", "two"):
-            stack.enter_context(controller(folder, name, transport_url, database_url))
+            stack.enter_context(controller(folder, transport_url, database_url, name))
         clients = agents.connect(transport_url)
         board = worker_board(transport_url)
         chance = random.Random(5)

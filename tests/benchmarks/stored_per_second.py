@@ -15,12 +15,10 @@ import itertools
 import os
 import pathlib
 import queue
-import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
 
 from membuddies_nova.bus.client import AgentClient
 from membuddies_nova.bus.messages import Outcome, Report, StoreRequest
@@ -29,17 +27,17 @@ from membuddies_nova.db import inventory, schema
 from membuddies_nova.db.api import Database
 from membuddies_nova.facts import HostFacts, Number
 from membuddies_nova.fingerprint import codec
+from tests.benchmarks.controllers import controller
 from tests.benchmarks.figure import Figure
-from tests.benchmarks.guests import KEY, SECRET, like_recorded
+from tests.benchmarks.guests import KEY, like_recorded
 from tests.functional.bus.configuration import answered, bus_conf
-from tests.functional.services import MariaDB, RabbitMQ, free_port
+from tests.functional.services import MariaDB, RabbitMQ
 
 ASKED_PER_SECOND = 50.0
 GUESTS = 600
 GUEST_PAGES = 2**30 // 4096
 AGENTS = 8
 REPORTS = itertools.count(1)
-PROGRAM = pathlib.Path(sys.executable).with_name("membuddies-controller")
 
 
 def host_of(number: int) -> str:
@@ -86,36 +84,6 @@ def place(database: Database) -> None:
             ],
             time.time(),
         )
-
-
-@contextlib.contextmanager
-def controller(
-    folder: pathlib.Path, transport_url: str, database_url: str
-) -> Iterator[int]:
-    """One membuddies-controller's pid; its Nova is away, so the inventory stays."""
-    conf = folder / "membuddies.conf"
-    key_file = folder / "seal.key"
-    key_file.touch(mode=0o600)
-    key_file.write_text(SECRET.hex())
-    conf.write_text(
-        f"[membuddies]\ntransport_url = {transport_url}\n"
-        f"[database]\nconnection = {database_url}\n"
-        f"[controller]\nkey_file = {key_file}\n"
-        f"[inventory]\nauth_type = none\nperiod_seconds = 3600\n"
-        f"endpoint = http://127.0.0.1:{free_port()}/\n"
-    )
-    with (folder / "controller.log").open("wb") as log:
-        process = subprocess.Popen(
-            [PROGRAM, "--config-file", conf],
-            stdout=log,
-            stderr=log,
-            env={**os.environ, "PYTHONWARNINGS": "ignore"},
-        )
-    try:
-        yield process.pid
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def processor_seconds(pid: int) -> float:
