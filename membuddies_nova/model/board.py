@@ -15,8 +15,9 @@ import numpy as np
 from membuddies_nova.cluster import Image, Scope
 from membuddies_nova.model.profiles import Profiles
 from membuddies_nova.model.snapshot import ClusterSnapshot
-from membuddies_nova.scoreboard.board import Scoreboard, ksm_code
+from membuddies_nova.scoreboard.board import Scoreboard
 from membuddies_nova.scoreboard.columns import NONE, Array
+from membuddies_nova.scoreboard.line import KSM_STATES
 from membuddies_nova.scoreboard.profile import profile_chain
 
 STEP_MB = 64
@@ -70,7 +71,7 @@ def board_of(
     return Scoreboard(
         scope=scope,
         hosts=tuple(host.name for host in hosts),
-        host_ksm=_u1([ksm_code(host.ksm) for host in hosts]),
+        host_ksm=_u1([KSM_STATES.index(host.ksm) for host in hosts]),
         host_available_mb=_i4([_down(host.available_mb) for host in hosts]),
         host_sharing_mb=_i4([_up(host.sharing_mb) for host in hosts]),
         host_pressure_percent=_i4([_percent(host.pressure) for host in hosts]),

@@ -18,7 +18,7 @@ from membuddies_nova.fingerprint import codec as fingerprint_codec
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.fingerprint.seal import SealKey
 from membuddies_nova.scoreboard import codec
-from membuddies_nova.scoreboard.board import HostLine, ImageLine
+from membuddies_nova.scoreboard.line import HostLine, ImageLine
 
 KEY = SealKey(bytes(32))
 MB = 256

@@ -7,7 +7,7 @@ from membuddies_nova.cluster import Guest, Host, Image, KsmState, Scope
 from membuddies_nova.model.board import board_of
 from membuddies_nova.model.profiles import learn
 from membuddies_nova.scoreboard import codec
-from membuddies_nova.scoreboard.board import HostLine, ImageLine
+from membuddies_nova.scoreboard.line import HostLine, ImageLine
 from tests.unit.model.clusters import snapshot_of_pages
 
 MB = 256

@@ -9,8 +9,9 @@ import numpy as np
 from hypothesis import strategies as st
 
 from membuddies_nova.cluster import KsmState, Scope
-from membuddies_nova.scoreboard.board import Scoreboard, ksm_code
+from membuddies_nova.scoreboard.board import Scoreboard
 from membuddies_nova.scoreboard.columns import NONE
+from membuddies_nova.scoreboard.line import KSM_STATES
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,7 +79,7 @@ def board(
         hosts=tuple(names),
         keys=tuple(keys),
         profiles=tuple(profiles),
-        host_ksm=_u1(ksm_code(state) for state, _ in hosts.values()),
+        host_ksm=_u1(KSM_STATES.index(state) for state, _ in hosts.values()),
         host_available_mb=_i4(available for _, available in hosts.values()),
         row_key=_i4(keys.index(key) for key, _ in order),
         row_profile=_i4(profiles.index(profile) for _, profile in order),

@@ -13,13 +13,9 @@ from hypothesis import strategies as st
 from membuddies_nova.cluster import Guest, KsmState, Scope
 from membuddies_nova.exceptions import MessageError
 from membuddies_nova.scoreboard import codec
-from membuddies_nova.scoreboard.board import (
-    GuestLine,
-    HostLine,
-    ImageLine,
-    Scoreboard,
-)
+from membuddies_nova.scoreboard.board import Scoreboard
 from membuddies_nova.scoreboard.columns import COLUMNS, NAMES
+from membuddies_nova.scoreboard.line import GuestLine, HostLine, ImageLine
 from membuddies_nova.scoreboard.profile import profile_chain, taught_profiles
 from tests.unit.scoreboard.boards import GuestRow, HostRow, board, boards
 
