@@ -123,6 +123,7 @@ class Explain(ReportCommand):
             scope=Scope(group.scope),
             report_age_limit_seconds=group.report_age_limit_seconds,
             full_scan_age_limit_seconds=group.full_scan_age_limit_seconds,
+            forget_fingerprint_seconds=group.forget_fingerprint_seconds,
         ).current(None, now)
         assert built.body is not None, "who holds no board is sent one"
         return codec.decode(codec.decompress(built.body))

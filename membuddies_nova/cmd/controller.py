@@ -34,6 +34,7 @@ def build(conf: cfg.ConfigOpts) -> service.Controller:
         scope=Scope(group.scope),
         report_age_limit_seconds=group.report_age_limit_seconds,
         full_scan_age_limit_seconds=group.full_scan_age_limit_seconds,
+        forget_fingerprint_seconds=group.forget_fingerprint_seconds,
     )
     turn = InventoryTurn(
         database,

@@ -82,6 +82,18 @@ scan_interval_max_seconds. Agents that are asked again and again are short of
 [agent] scan_core_share or scan_mb_per_second.
 """,
     ),
+    cfg.FloatOpt(
+        "forget_fingerprint_seconds",
+        default=604800.0,
+        min=1.0,
+        help="""
+A guest that no scan has seen for this long (it is shut off or shelved, its agent
+is gone) counts as one without a fingerprint: it no longer tells what guests of
+its image hold, nor what is on its host. The fingerprint stays in the database,
+and counts again with the guest's next scan. Keep it well above
+fingerprint_age_limit_seconds, and give all controllers the same value.
+""",
+    ),
 ]
 
 

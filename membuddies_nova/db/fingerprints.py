@@ -270,6 +270,11 @@ def newest_sequence(session: Session) -> int:
     return session.scalars(_newest_sequence()).one()
 
 
+def scanned_before(session: Session, moment: float) -> set[str]:
+    """The guests whose fingerprint was last found by a scan before a moment."""
+    return set(session.scalars(select(_ROW.guest).where(_ROW.scanned_at < moment)))
+
+
 def bodies(session: Session, guests: Collection[str]) -> dict[str, bytes]:
     """The stored bodies of some guests, by guest."""
     found = session.execute(select(_ROW.guest, _ROW.body).where(_ROW.guest.in_(guests)))

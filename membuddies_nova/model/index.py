@@ -12,18 +12,21 @@ the same page in two partitions is two pages here.
 
 import dataclasses
 import functools
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse
 
+from membuddies_nova.fingerprint import page
 from membuddies_nova.fingerprint.sample import Sample
 
 Classes = npt.NDArray[np.int32]
 """Numbers of page classes, ascending."""
 Floats = npt.NDArray[np.float64]
+Pair = tuple[page.Ids, npt.NDArray[np.int32]]
+Pairs = Iterator[Pair]
 
 _TOKEN_SEED = 0x6D62
 _NOBODY = np.empty(0, np.intp)
@@ -111,10 +114,12 @@ def page_classes(
     for group in members.values():
         merged = [sample for row in group if (sample := samples[row]) is not None]
         shift = max(sample.shift for sample in merged)
-        owners, sizes, counts = _classes(
-            [sample.thinned(shift).model_items for sample in merged]
+        found = grouped(
+            paired([sample.thinned(shift).model_items for sample in merged]),
+            len(merged),
         )
-        guests.append(np.asarray(group, np.int32)[owners])
+        sizes, counts = found.sizes, found.counts
+        guests.append(np.asarray(group, np.int32)[found.owners])
         classes.append(np.repeat(np.arange(known, known + len(sizes)), sizes))
         # Of pages kept with probability 2^-shift, see Estimate.
         scale = float(1 << shift)
@@ -135,44 +140,77 @@ def page_classes(
     )
 
 
-def _classes(
-    item_sets: Sequence[npt.NDArray[np.uint64]],
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Group items by the set of their holders, those with one holder left out.
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class Grouped:
+    """Items that the same members hold, class by class; those of one left out.
 
-    Items are grouped range by range of their values, so that what is in memory
-    beside the result stays small.
+    :ivar owners: the holders of every class, class after class
+    :ivar sizes: how many holders each class has
+    :ivar counts: how many items each class has
+    :ivar items: all of them, ascending
+    :ivar class_of: of each of these its class
+    """
 
-    :param item_sets: sorted
-    :returns: the holders of every class, class after class; how many each class
-        has; the items in each class
+    owners: npt.NDArray[np.int32]
+    sizes: npt.NDArray[np.int64]
+    counts: npt.NDArray[np.int64]
+    items: page.Ids
+    class_of: npt.NDArray[np.int64]
+
+
+def paired(item_sets: Sequence[page.Ids], at_a_time: int = _RANGE_ITEMS) -> Pairs:
+    """Each item with each member that holds it, range by range of the values.
+
+    What is in memory beside the result stays small, and so do the sorts.
+
+    :param item_sets: sorted; one of each member
+    :param at_a_time: about how many pairs a range has
+    :returns: of each range the items, ascending, and the member of each
+    """
+    numbers = np.arange(len(item_sets), dtype=np.int32)
+    for part in _ranges(item_sets, at_a_time):
+        items = np.concatenate([*part, np.empty(0, np.uint64)])
+        owners = np.repeat(numbers, [len(each) for each in part])
+        order = np.argsort(items)
+        yield items[order], owners[order]
+
+
+def grouped(pairs: Iterable[Pair], members: int) -> Grouped:
+    """Group items by the set of their holders.
+
+    :param pairs: as :func:`paired` makes them
     """
     # A set of holders is known by the sum of its members' random tokens: two
     # different sets meet with probability 2^-64.
     tokens = np.random.default_rng(_TOKEN_SEED).integers(
-        0, 2**64, len(item_sets), dtype=np.uint64
+        0, 2**64, members, dtype=np.uint64
     )
-    parts = [_part(part, tokens) for part in _ranges(item_sets)]
-    owners = _joined([part[0] for part in parts], np.int32)
-    sizes = _joined([part[1] for part in parts], np.int64)
-    counts = _joined([part[2] for part in parts], np.int64)
-    signatures = _joined([part[3] for part in parts], np.uint64)
+    parts = [_part(items, owners, tokens) for items, owners in pairs]
+    owners = _joined([part.owners for part in parts], np.int32)
+    sizes = _joined([part.sizes for part in parts], np.int64)
+    counts = _joined([part.counts for part in parts], np.int64)
+    signatures = _joined([part.signatures for part in parts], np.uint64)
+    known = np.cumsum([0, *(len(part.counts) for part in parts)])
+    items = _joined([part.items for part in parts], np.uint64)
+    classes = [
+        part.class_of + start for part, start in zip(parts, known[:-1], strict=True)
+    ]
     del parts
     _, first, same = np.unique(signatures, return_index=True, return_inverse=True)
     starts = np.cumsum(sizes) - sizes
-    return (
-        owners[_spread(starts[first], sizes[first])],
+    return Grouped(
+        owners[spread(starts[first], sizes[first])],
         sizes[first],
         np.bincount(same, counts, minlength=len(first)).astype(np.int64),
+        items,
+        same[_joined(classes, np.int64)].astype(np.int64, copy=False),
     )
 
 
-def _ranges(
-    item_sets: Sequence[npt.NDArray[np.uint64]],
-) -> Iterator[list[npt.NDArray[np.uint64]]]:
+def _ranges(item_sets: Sequence[page.Ids], at_a_time: int) -> Iterator[list[page.Ids]]:
     """The sets, cut into ranges of values with few items each."""
     ends = [items[-1] for items in item_sets if len(items)]
-    ranges = sum(map(len, item_sets)) // _RANGE_ITEMS + 1
+    ranges = sum(map(len, item_sets)) // at_a_time + 1
     step = int(max(ends, default=np.uint64(0))) // ranges + 1
     edges = np.array([step * number for number in range(1, ranges)], np.uint64)
     cuts = [np.searchsorted(items, edges) for items in item_sets]
@@ -187,37 +225,40 @@ def _ranges(
         ]
 
 
+@dataclasses.dataclass(frozen=True, eq=False, slots=True)
+class _Part(Grouped):
+    """Of a range of the values.
+
+    :ivar signatures: of each class
+    """
+
+    signatures: page.Ids
+
+
 def _part(
-    item_sets: Sequence[npt.NDArray[np.uint64]], tokens: npt.NDArray[np.uint64]
-) -> tuple[
-    npt.NDArray[np.int32],
-    npt.NDArray[np.int64],
-    npt.NDArray[np.int64],
-    npt.NDArray[np.uint64],
-]:
-    """Classes of a range: their holders, how many, their items, signatures."""
-    items = np.concatenate([*item_sets, np.empty(0, np.uint64)])
-    numbers = np.arange(len(item_sets), dtype=np.int32)
-    owners = np.repeat(numbers, [len(each) for each in item_sets])
-    order = np.argsort(items)
-    items, owners = items[order], owners[order]
+    items: page.Ids, owners: npt.NDArray[np.int32], tokens: npt.NDArray[np.uint64]
+) -> _Part:
     starts = np.flatnonzero(np.concatenate(([True], items[1:] != items[:-1])))
     starts = starts[: len(items)]
     lengths = np.diff(np.append(starts, len(items)))
     starts, lengths = starts[lengths > 1], lengths[lengths > 1]
-    owners = owners[_spread(starts, lengths)]
+    shared = items[starts]
+    owners = owners[spread(starts, lengths)]
     if not len(lengths):
         empty = np.empty(0, np.int64)
-        return owners, empty, empty, np.empty(0, np.uint64)
+        return _Part(owners, empty, empty, shared, empty, np.empty(0, np.uint64))
     starts = np.cumsum(lengths) - lengths
-    signatures, first, counts = np.unique(
-        np.add.reduceat(tokens[owners], starts), return_index=True, return_counts=True
+    signatures, first, class_of, counts = np.unique(
+        np.add.reduceat(tokens[owners], starts),
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
     )
-    owners = owners[_spread(starts[first], lengths[first])]
-    return owners, lengths[first], counts, signatures
+    owners = owners[spread(starts[first], lengths[first])]
+    return _Part(owners, lengths[first], counts, shared, class_of, signatures)
 
 
-def _spread(
+def spread(
     starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
     """The positions of stretches, one stretch after another."""

@@ -9,8 +9,8 @@ project. A profile lives and dies with its guests, so nothing old can linger in 
 
 A page that c of n guests hold is expected in the next with c / (n + 1): one
 guest alone proves little, many prove nearly all. What is expected on a host is
-the sum over the consensus pages that any guest there holds, so the profiles ask
-the same :class:`~membuddies_nova.model.sharing.SharingModel` as the planner, and
+the sum over the consensus pages that any guest there holds: the union of samples,
+as in the planner's :class:`~membuddies_nova.model.sharing.SharingModel`, so that
 the rebalancer never undoes what the scheduler did.
 
 All of it is within a trust scope: a profile is learned from the scope's own
@@ -19,7 +19,7 @@ guests, and expects nothing of any other guest.
 
 import collections
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,9 @@ import scipy.sparse
 
 from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint.sample import Sample
-from membuddies_nova.model.sharing import PAGES_PER_MB, SharingModel
+from membuddies_nova.model.consensus import Numbers, in_steps
+from membuddies_nova.model.partition import Member, Partition
+from membuddies_nova.model.sharing import PAGES_PER_MB
 from membuddies_nova.model.snapshot import ClusterSnapshot
 from membuddies_nova.scoreboard.profile import (
     is_of_image,
@@ -38,8 +40,9 @@ from membuddies_nova.scoreboard.profile import (
 Matrix = Any
 """scipy.sparse.csr_matrix of float64."""
 
-BEST_HOSTS = 8
-"""Hosts that are kept for each guest with a fingerprint of its own."""
+WHOLE = 64
+"""Where more than one in so many of a trust scope's guests changed, counting all
+of them takes no longer."""
 
 SETTLED_SECONDS = 120.0
 """A guest this old has booted, so that its pages tell of its profile."""
@@ -63,50 +66,249 @@ class Profiles:
 
 
 def learn(snapshot: ClusterSnapshot, scope: Scope) -> Profiles:
-    """Learn the profiles of all images, distributions and projects.
+    """Learn the profiles of a snapshot from nothing; see :class:`Learner`."""
+    return Learner(scope).learn(snapshot)
+
+
+class Learner:
+    """Learns the profiles of all images, distributions and projects.
+
+    It remembers the last snapshot's guests, so that where few of them changed it
+    counts these alone; see :class:`~membuddies_nova.model.partition.Partition`. A
+    trust scope is counted from nothing when the cluster's hosts are others, when
+    its shift, or the key that counts, is another, and when more than one in
+    ``WHOLE`` of its guests changed. Either way a snapshot has one answer.
 
     While fingerprints of two keys are about, those of the key that most guests
     have count and the others are as if there were none yet. A guest that is still
     booting teaches nothing: with its few pages hardly any would be those that most
     guests hold. Where none has settled yet, the older ones teach.
+
+    :ivar counted_anew: trust scopes that the last snapshot let count from nothing
+    :ivar changed: guests whose change it counted otherwise
     """
-    snapshot = dataclasses.replace(snapshot, samples=_of_common_key(snapshot.samples))
-    model = SharingModel(snapshot, scope)
-    guests = [guest for guest in snapshot.guests if guest.uuid in snapshot.samples]
-    of_profile: dict[tuple[str, str], list[Guest]] = collections.defaultdict(list)
-    for guest in guests:
-        for profile in taught_profiles(guest):
-            of_profile[guest.scope_key(scope), profile].append(guest)
-    members = {
-        row: [model.row(guest.uuid) for guest in _teachers(row[1], found)]
-        for row, found in of_profile.items()
-    }
-    rows = tuple(sorted(members))
 
-    pages = scipy.sparse.diags(model.classes.pages)
-    holders = model.classes.holders
-    counts = _host_counts(snapshot, model)
-    on_host = (counts > 0).astype(np.float64)
-    likely = _likely(rows, members, model)
-    expected = likely @ pages @ on_host.T
-    # For one profile with itself this is the likelihood alone: its guests hold
-    # the same pages of the consensus rather than any of them.
-    overlap = likely.sqrt() @ pages @ likely.sqrt().T
+    def __init__(self, scope: Scope) -> None:
+        self._scope = scope
+        self.counted_anew = 0
+        self.changed = 0
+        self._hosts: tuple[str, ...] = ()
+        self._forget()
 
-    placed = _placements(snapshot)
-    lone = _lone_pages(rows, members, snapshot, model)
-    expected = expected + lone @ placed
-    overlap = overlap + scipy.sparse.diags(np.asarray(lone.sum(axis=1)).ravel())
+    def _forget(self) -> None:
+        self._guests: tuple[Guest, ...] = ()
+        self._pupils: dict[str, _Pupil] = {}
+        self._of_key: dict[str, list[str]] = {}
+        self._partitions: dict[str, Partition] = {}
+        self._shifts: dict[str, int] = {}
+        # Of each partition's guests the place in the snapshot, and the number.
+        self._places: dict[str, tuple[Numbers, Numbers]] = {}
+        self._profiles: Profiles | None = None
 
-    own = holders @ pages @ on_host.T
-    by_itself = holders @ pages @ (counts == 1).astype(np.float64).T
-    own = own - by_itself.multiply(placed)
-    return Profiles(
-        rows=rows,
-        expected_mb=_tidy(expected),
-        overlap_mb=_tidy(overlap),
-        own_mb=_best(_tidy(own)),
-    )
+    @property
+    def memory_bytes(self) -> int:
+        """What is kept beside the snapshot's samples."""
+        return sum(each.memory_bytes for each in self._partitions.values())
+
+    def learn(self, snapshot: ClusterSnapshot) -> Profiles:
+        """The profiles of a snapshot."""
+        try:
+            self._count(snapshot)
+            if self._profiles is None:
+                self._profiles = self._written()
+        except BaseException:
+            # What was changed by half is of no use.
+            self._forget()
+            raise
+        return self._profiles
+
+    def _count(self, snapshot: ClusterSnapshot) -> None:
+        hosts = tuple(host.name for host in snapshot.hosts)
+        if hosts != self._hosts:
+            self._hosts = hosts
+            self._forget()
+        samples = _of_common_key(snapshot.samples)
+        before = self._pupils
+        if snapshot.guests is self._guests and samples.keys() == before.keys():
+            # Nothing but fingerprints can have changed.
+            changed = {
+                uuid: dataclasses.replace(before[uuid], sample=sample)
+                for uuid, sample in samples.items()
+                if before[uuid].sample is not sample
+            }
+            touched = _by_key((uuid, pupil.key) for uuid, pupil in changed.items())
+            before.update(changed)
+        else:
+            now = self._pupils_of(snapshot, samples)
+            touched = _by_key(
+                (uuid, key)
+                for uuid in before.keys() | now.keys()
+                if before.get(uuid) != now.get(uuid)
+                for key in {each[uuid].key for each in (before, now) if uuid in each}
+            )
+            self._guests, self._pupils = snapshot.guests, now
+            self._of_key = _by_key((uuid, pupil.key) for uuid, pupil in now.items())
+            self._places = {}
+        if touched or not self._places:
+            self._profiles = None
+        self.counted_anew = self.changed = 0
+        for key, uuids in touched.items():
+            self._count_key(key, self._of_key.get(key, []), uuids)
+        if not self._places:
+            self._place()
+
+    def _pupils_of(
+        self, snapshot: ClusterSnapshot, samples: Mapping[str, Sample]
+    ) -> dict[str, "_Pupil"]:
+        """The guests that count, by uuid."""
+        numbers = {name: number for number, name in enumerate(self._hosts)}
+        guests = [guest for guest in snapshot.guests if guest.uuid in samples]
+        keys = {guest.uuid: guest.scope_key(self._scope) for guest in guests}
+        of_profile: dict[tuple[str, str], list[Guest]] = collections.defaultdict(list)
+        for guest in guests:
+            for profile in taught_profiles(guest):
+                of_profile[keys[guest.uuid], profile].append(guest)
+        teaches: dict[str, list[str]] = {guest.uuid: [] for guest in guests}
+        for (_, profile), found in of_profile.items():
+            for guest in _teachers(profile, found):
+                teaches[guest.uuid].append(profile)
+        return {
+            guest.uuid: _Pupil(
+                keys[guest.uuid],
+                # What is shut off can tell of its profile, but shares nothing.
+                None
+                if guest.host is None or not guest.has_memory
+                else numbers[guest.host],
+                frozenset(teaches[guest.uuid]),
+                samples[guest.uuid],
+            )
+            for guest in guests
+        }
+
+    def _count_key(
+        self, key: str, uuids: Sequence[str], changed: Sequence[str]
+    ) -> None:
+        """Count a trust scope's guests, of which some have changed."""
+        if not uuids:
+            del self._partitions[key]
+            return
+        pupils = self._pupils
+        shift = max(pupils[uuid].sample.shift for uuid in uuids)
+        partition = self._partitions.get(key)
+        few = len(changed) <= max(1, len(uuids) // WHOLE)
+        if partition is not None and self._shifts[key] == shift and few:
+            self.changed += len(changed)
+            for uuid in sorted(changed):
+                pupil = pupils.get(uuid)
+                if pupil is not None and pupil.key == key:
+                    partition.change(uuid, pupil.member(shift))
+                else:
+                    partition.change(uuid, None)
+            return
+        self.counted_anew += 1
+        self._shifts[key] = shift
+        self._places = {}
+        self._partitions[key] = Partition(
+            {uuid: pupils[uuid].member(shift) for uuid in uuids},
+            len(self._hosts),
+        )
+
+    def _place(self) -> None:
+        """Find the place of each partition's guests in the snapshot."""
+        places = {guest.uuid: at for at, guest in enumerate(self._guests)}
+        for key, partition in self._partitions.items():
+            numbers = partition.guests
+            self._places[key] = (
+                np.array([places[uuid] for uuid in numbers], np.int64),
+                np.fromiter(numbers.values(), np.int64, len(numbers)),
+            )
+
+    def _written(self) -> Profiles:
+        rows = tuple(
+            sorted(
+                (key, profile)
+                for key, partition in self._partitions.items()
+                for profile in partition.consensus.rows
+            )
+        )
+        row_numbers = {row: number for number, row in enumerate(rows)}
+        expected, overlap, own = _Entries(), _Entries(), _Entries()
+        for key, partition in self._partitions.items():
+            scale = float(1 << self._shifts[key]) / PAGES_PER_MB
+            sums = partition.consensus
+            mine = np.fromiter(sums.rows.values(), np.int64, len(sums.rows))
+            to = np.array([row_numbers[key, profile] for profile in sums.rows])
+            hosts = partition.columns
+            block = sums.expected[mine, : len(hosts)]
+            row, column = np.nonzero(block)
+            share = block[row, column] * scale / (sums.sizes[mine[row]] + 1.0)
+            expected.add(to[row], hosts[column], share)
+            block = sums.overlap[np.ix_(mine, mine)]
+            row, column = np.nonzero(block)
+            among = np.sqrt(
+                (sums.sizes[mine[row]] + 1.0) * (sums.sizes[mine[column]] + 1.0)
+            )
+            share = in_steps(block[row, column]) * scale / among
+            overlap.add(to[row], to[column], share)
+            at, numbers = self._places[key]
+            guest, host, items = partition.best_hosts(numbers)
+            own.add(at[guest], host, items * scale)
+        guests, host_count = len(self._guests), len(self._hosts)
+        return Profiles(
+            rows=rows,
+            expected_mb=expected.matrix((len(rows), host_count)),
+            overlap_mb=overlap.matrix((len(rows), len(rows))),
+            own_mb=own.matrix((guests, host_count)),
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Pupil:
+    """A guest with a fingerprint that counts.
+
+    :ivar key: its trust scope's
+    :ivar host: number of the host where it has memory
+    """
+
+    key: str
+    host: int | None
+    teaches: frozenset[str]
+    sample: Sample
+
+    def member(self, shift: int) -> Member:
+        return Member(
+            items=self.sample.thinned(shift).model_items,
+            host=self.host,
+            teaches=self.teaches,
+        )
+
+
+def _by_key(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """Uuids by trust scope's key, of pairs of both."""
+    found: dict[str, list[str]] = collections.defaultdict(list)
+    for uuid, key in named:
+        found[key].append(uuid)
+    return found
+
+
+class _Entries:
+    """Entries of a sparse matrix, gathered in parts."""
+
+    def __init__(self) -> None:
+        self._parts: list[tuple[Any, Any, Any]] = [((), (), ())]
+
+    def add(self, rows: Any, columns: Any, values: Any) -> None:
+        self._parts.append((rows, columns, values))
+
+    def matrix(self, shape: tuple[int, int]) -> Matrix:
+        """With sorted columns."""
+        rows, columns, values = (
+            np.concatenate(each) for each in zip(*self._parts, strict=True)
+        )
+        indices = (rows.astype(np.int32), columns.astype(np.int32))
+        found = scipy.sparse.csr_matrix((values, indices), shape=shape)
+        found.sort_indices()
+        return found
 
 
 def settling_seconds(guest: Guest) -> float:
@@ -130,11 +332,11 @@ def _teachers(profile: str, guests: list[Guest]) -> list[Guest]:
     return [guest for guest in guests if settling_seconds(guest) >= enough]
 
 
-def _of_common_key(samples: Mapping[str, Sample]) -> dict[str, Sample]:
+def _of_common_key(samples: Mapping[str, Sample]) -> Mapping[str, Sample]:
     """The samples under the key, and with the seed, that most of them have."""
+    if len({(sample.key_id, sample.seed) for sample in samples.values()}) <= 1:
+        return samples
     keys = collections.Counter((s.key_id, s.seed) for s in samples.values())
-    if not keys:
-        return {}
     # Of two equally frequent ones every controller takes the same.
     common = max(keys, key=lambda key: (keys[key], key))
     return {
@@ -142,92 +344,3 @@ def _of_common_key(samples: Mapping[str, Sample]) -> dict[str, Sample]:
         for uuid, sample in samples.items()
         if (sample.key_id, sample.seed) == common
     }
-
-
-def _likely(
-    rows: tuple[tuple[str, str], ...],
-    members: Mapping[tuple[str, str], list[int]],
-    model: SharingModel,
-) -> Matrix:
-    """How likely a new guest of each row holds each page class; rows x classes."""
-    sizes = np.array([len(members[row]) for row in rows], np.float64)
-    member = _sparse(
-        np.ones(int(sizes.sum())),
-        np.repeat(np.arange(len(rows)), sizes.astype(np.int64)),
-        [guest for row in rows for guest in members[row]],
-        (len(rows), len(model.uuids)),
-    )
-    held = (member @ model.classes.holders).tocoo()
-    most = held.data > sizes[held.row] / 2.0
-    row, column = held.row[most], held.col[most]
-    return _sparse(held.data[most] / (sizes[row] + 1.0), row, column, held.shape)
-
-
-def _lone_pages(
-    rows: tuple[tuple[str, str], ...],
-    members: Mapping[tuple[str, str], list[int]],
-    snapshot: ClusterSnapshot,
-    model: SharingModel,
-) -> Matrix:
-    """Expected pages that a row's only guest alone holds; rows x guests.
-
-    The model has no classes for pages that nobody shares yet.
-    """
-    found: list[tuple[float, int, int]] = []
-    for row, name in enumerate(rows):
-        if len(members[name]) > 1:
-            continue
-        guest = members[name][0]
-        sample = snapshot.samples[model.uuids[guest]]
-        shared = float(model.classes.pages[model.classes.of_guest(guest)].sum())
-        alone = max(float(len(sample.model_items) << sample.shift) - shared, 0.0)
-        found.append((alone / 2.0, row, guest))
-    data, row_numbers, guests = zip(*found, strict=True) if found else ((), (), ())
-    return _sparse(data, row_numbers, guests, (len(rows), len(model.uuids)))
-
-
-def _placements(snapshot: ClusterSnapshot) -> Matrix:
-    """1 where a guest has its memory on a host; guests x hosts.
-
-    What is shut off can tell of its profile, but shares nothing.
-    """
-    index = {host.name: number for number, host in enumerate(snapshot.hosts)}
-    placed = [
-        (row, index[guest.host])
-        for row, guest in enumerate(snapshot.guests)
-        if guest.host is not None and guest.has_memory
-    ]
-    return _sparse(
-        np.ones(len(placed)),
-        [row for row, _ in placed],
-        [host for _, host in placed],
-        (len(snapshot.guests), len(snapshot.hosts)),
-    )
-
-
-def _host_counts(snapshot: ClusterSnapshot, model: SharingModel) -> Matrix:
-    """How many guests of each host hold each page class; hosts x classes."""
-    return (_placements(snapshot).T @ model.classes.holders).tocsr()
-
-
-def _best(own: Matrix) -> Matrix:
-    """Keep the ``BEST_HOSTS`` largest entries of each row."""
-    keep = np.zeros(len(own.data), np.bool_)
-    for start, end in zip(own.indptr[:-1], own.indptr[1:], strict=True):
-        order = np.argsort(-own.data[start:end], kind="stable")[:BEST_HOSTS]
-        keep[start + order] = True
-    own.data[~keep] = 0.0
-    own.eliminate_zeros()
-    return own
-
-
-def _tidy(pages: Matrix) -> Matrix:
-    """Megabytes, with sorted columns and no zero kept."""
-    matrix = scipy.sparse.csr_matrix(pages) / float(PAGES_PER_MB)
-    matrix.eliminate_zeros()
-    matrix.sort_indices()
-    return matrix
-
-
-def _sparse(data: Any, rows: Any, columns: Any, shape: tuple[int, int]) -> Matrix:
-    return scipy.sparse.csr_matrix((data, (rows, columns)), shape=shape)

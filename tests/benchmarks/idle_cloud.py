@@ -190,6 +190,7 @@ def measure(folder: pathlib.Path, url: str, in_motion: float) -> dict[str, float
         scope=Scope.PROJECT,
         report_age_limit_seconds=LONG,
         full_scan_age_limit_seconds=LONG,
+        forget_fingerprint_seconds=LONG,
     )
     keys = seal.KeyFile(key_file)
     endpoint = Endpoint(keys, Admission(database, tally, 2, LONG), board, tally)

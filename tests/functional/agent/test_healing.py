@@ -46,6 +46,7 @@ class Bench:
             scope=Scope.PROJECT,
             report_age_limit_seconds=LONG,
             full_scan_age_limit_seconds=LONG,
+            forget_fingerprint_seconds=LONG,
         )
         admission = Admission(self.database, self.tally, 2, age_limit_seconds)
         keys = seal.KeyFile(conf.agent.key_file)

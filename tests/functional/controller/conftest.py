@@ -53,6 +53,7 @@ def serve(transport_url, tally, keys):
             scope=Scope.PROJECT,
             report_age_limit_seconds=300.0,
             full_scan_age_limit_seconds=3600.0,
+            forget_fingerprint_seconds=604800.0,
         )
         admission = Admission(database, tally, 2, AGE_LIMIT_SECONDS)
         endpoint = Endpoint(keys, admission, board, tally)

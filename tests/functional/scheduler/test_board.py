@@ -82,6 +82,7 @@ class Cloud:
         limits = {
             "report_age_limit_seconds": 300.0,
             "full_scan_age_limit_seconds": 86400.0,
+            "forget_fingerprint_seconds": 604800.0,
             **limits,
         }
         return Board(self.database, scope=Scope.PROJECT, **limits)
@@ -342,3 +343,70 @@ def test_profiles_are_learned_anew_when_an_image_becomes_known(cloud):
     assert shared(read(board)) is None
     cloud.inventory(guest(A, "m0"), now=NOW + 10)
     assert shared(read(board, now=NOW + 10)) == {"m0": 4.0}
+
+
+WEEK_SECONDS = 604800.0
+
+
+def test_a_guest_that_no_scan_saw_for_long_teaches_and_holds_nothing(cloud):
+    cloud.inventory(guest(A, "m0"), guest(B, "m1"))
+    cloud.fingerprint(A, "m0", body_of(0, 8), now=NOW)
+    cloud.fingerprint(B, "m1", body_of(0, 4), now=NOW + 60)
+    board = cloud.board()
+    both = read(board, now=NOW + WEEK_SECONDS)
+    assert shared(both) == {"m0": pytest.approx(8 / 3, abs=0.2), "m1": 2.75}
+    assert both.own_shared_mb(both.guest(A)) == {"m1": 4.0}
+    late = read(board, now=NOW + WEEK_SECONDS + 10)
+    assert shared(late) == {"m1": 2.0}
+    assert late.own_shared_mb(late.guest(A)) == {}
+    # It is known by its profile, as a guest without a fingerprint is.
+    assert late.row_name(late.guest(A).row) == "image:i1"
+    assert shared(read(cloud.board(), now=NOW + WEEK_SECONDS + 10)) == {"m1": 2.0}
+
+
+def test_a_forgotten_guest_counts_again_with_its_next_scan(cloud):
+    cloud.inventory(guest(A, "m0"))
+    cloud.fingerprint(A, "m0", body_of(0, 8), now=NOW)
+    board = cloud.board()
+    later = NOW + WEEK_SECONDS + 10
+    assert shared(read(board, now=later)) is None
+    cloud.fingerprint(A, "m0", body_of(0, 4), now=later)
+    assert shared(read(board, now=later + 1)) == {"m0": 2.0}
+    # The next scan finds the same pages.
+    again = later + WEEK_SECONDS + 10
+    assert shared(read(board, now=again)) is None
+    cloud.fingerprint(A, "m0", body_of(0, 4), now=again)
+    assert shared(read(board, now=again + 10)) == {"m0": 2.0}
+
+
+def test_controllers_that_build_within_ten_seconds_agree_on_young_guests(cloud):
+    cloud.inventory(
+        guest(A, "m0", age_seconds=895.0),
+        guest(B, "m1", age_seconds=50.0),
+        guest(C, "m1", age_seconds=94.0),
+    )
+    cloud.fingerprint(B, "m1", body_of(0, 8))
+    cloud.fingerprint(C, "m1", body_of(4, 8))
+    first, second = cloud.board(), cloud.board()
+    for step in range(4):
+        early = first.current(None, NOW + 10 * step + 0.5)
+        late = second.current(None, NOW + 10 * step + 9.5)
+        assert early.version == late.version
+    assert read(first, now=NOW + 50).pending("m0") == frozenset()
+
+
+def test_guests_are_read_again_only_with_a_new_inventory(cloud, monkeypatch):
+    found = []
+    guests = inventory.guests
+    monkeypatch.setattr(
+        board_module.inventory,
+        "guests",
+        lambda *asked: found.append(asked) or guests(*asked),
+    )
+    cloud.inventory(guest(A, "m0", age_seconds=100_000.0))
+    board = cloud.board()
+    for moment in range(3):
+        read(board, now=NOW + moment * 60)
+    assert len(found) == 1
+    cloud.inventory(guest(A, "m1", age_seconds=100_000.0), now=NOW + 200)
+    assert read(board, now=NOW + 200).guest(A).host == "m1"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from membuddies_nova.cluster import Guest, Host, Scope
 from membuddies_nova.fingerprint.seal import SealKey
-from membuddies_nova.model.profiles import BEST_HOSTS, SETTLED_SECONDS, learn
+from membuddies_nova.model.best import BEST_HOSTS
+from membuddies_nova.model.profiles import SETTLED_SECONDS, learn
 from membuddies_nova.model.sharing import SharingModel
 from tests.unit.model.clusters import snapshot_of_pages
 

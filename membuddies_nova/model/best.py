@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The best few hosts of each guest, kept while what it shares there changes.
+
+Of two hosts that are equally good the first in the cluster's order counts as the
+better one, so that there is one answer, whatever changed before.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
+
+BEST_HOSTS = 8
+"""Hosts that are kept for each guest with a fingerprint of its own."""
+
+_NONE = -1
+_ITEM_BITS = 32
+_LAST = 2**63 - 1
+
+
+class BestHosts:
+    """For each guest the hosts where it shares most; none where it shares nothing.
+
+    A host and the items shared there are one number, which sorts as they do.
+
+    :param hosts: how many there are in the cluster
+    """
+
+    def __init__(self, guests: int, hosts: int) -> None:
+        self._hosts = max(hosts, 1)
+        self._keys = np.full((guests, BEST_HOSTS), _NONE, np.int64)
+
+    def grow(self, guests: int) -> None:
+        """Make room for so many guests."""
+        more = np.full((guests - len(self._keys), BEST_HOSTS), _NONE, np.int64)
+        self._keys = np.concatenate((self._keys, more))
+
+    def choose(self, guests: Counts, hosts: Counts, items: Counts) -> None:
+        """Choose anew.
+
+        :param guests: their numbers
+        :param hosts: numbers of all hosts that are possible
+        :param items: shared there; guests x hosts
+        """
+        keys = self._key(items, hosts)
+        if keys.shape[1] > BEST_HOSTS:
+            keys = np.partition(keys, -BEST_HOSTS)[:, -BEST_HOSTS:]
+        self._keys[guests] = _NONE
+        self._keys[guests, : keys.shape[1]] = keys
+
+    def change(self, guests: Counts, host: int, old: Counts, new: Counts) -> Counts:
+        """Take note that guests share more or less on a host.
+
+        :param old: items shared there before, by guest
+        :returns: the guests for which this does not tell their best hosts, because
+            any other may be better now: choose theirs anew
+        """
+        keys = self._keys[guests]
+        before, after = self._key(old, host), self._key(new, host)
+        rows = np.arange(len(guests))
+        least = keys.argmin(axis=1)
+        among = (keys == before[:, np.newaxis]) & (before != _NONE)[:, np.newaxis]
+        was_best = among.any(axis=1)
+        at = np.where(was_best, among.argmax(axis=1), least)
+        # It stays one of the best, or becomes one, if it beats the least of them.
+        wins = after >= keys[rows, least]
+        known = ~was_best | wins
+        put = rows[wins]
+        keys[put, at[put]] = after[put]
+        self._keys[guests] = keys
+        return guests[~known]
+
+    def of(self, guests: Counts) -> tuple[Counts, Counts, Counts]:
+        """The best hosts of guests: the guest's place, the host, items shared.
+
+        By guest, and the hosts of a guest in the cluster's order.
+        """
+        keys = self._keys[guests]
+        items, hosts = keys // self._hosts, self._hosts - 1 - keys % self._hosts
+        by_host = np.where(keys == _NONE, _LAST, hosts << _ITEM_BITS | items)
+        by_host.sort(axis=1)
+        places, at = np.nonzero(by_host != _LAST)
+        found = by_host[places, at]
+        return places, found >> _ITEM_BITS, found & (1 << _ITEM_BITS) - 1
+
+    def _key(self, items: Counts, hosts: Counts | int) -> Counts:
+        keys: Counts = items * self._hosts + (self._hosts - 1 - hosts)
+        return np.where(items > 0, keys, _NONE)
