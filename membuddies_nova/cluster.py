@@ -220,7 +220,8 @@ class Guest:
 
     def hinted_guests(self, hint: str) -> frozenset[str]:
         """The guests that a hint such as ``different_host`` names."""
-        return frozenset(filter(None, self.hints.get(hint, "").split(",")))
+        named = self.hints.get(hint)
+        return frozenset(filter(None, named.split(","))) if named else frozenset()
 
     def scope_key(self, scope: Scope) -> str:
         """The name of the trust scope within which its sharing counts.

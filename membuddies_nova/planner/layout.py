@@ -161,6 +161,18 @@ class Layout:
             self._situation_rules, row, column
         )
 
+    def has_room(self, row: int, column: int) -> bool:
+        """Whether the rules of the situation let a guest come to a host."""
+        return self._first_stop(self._situation_rules, row, column) is None
+
+    def kind(self, row: int) -> tuple[int, bool]:
+        """What a host has room for, or not, is a kind of guests.
+
+        :returns: its number, and whether only this guest is of it, because of ties
+            to others wherever they are
+        """
+        return int(self._kinds[row]), not self._is_one_of_many[row]
+
     def never_allows(self, row: int, column: int) -> bool:
         """Whether a guest may not be moved to a host, whatever else is moved."""
         return self._pair_stop(row, column) is not None

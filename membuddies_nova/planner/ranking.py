@@ -97,7 +97,10 @@ class Ranking:
         """
         again = np.zeros(len(self._at), np.bool_)
         again[list(moved)] = True
-        near = np.flatnonzero(again | np.isin(self._at, columns))
+        # One place more than there are hosts, for those that are nowhere.
+        changed = np.zeros(len(self._shared) + 1, np.bool_)
+        changed[columns] = True
+        near = np.flatnonzero(again | changed[self._at])
         self._settled[near] = False
         self._release(near.tolist(), columns, again)
         placed = near[self._at[near] >= 0]

@@ -236,8 +236,9 @@ class Search:
         layout, random = self._layout, self._random
         if random.random() < 0.5:
             # Of two hosts, to part their guests anew.
-            chosen = random.choice(len(layout.hosts), 2, replace=False)
-            rows = rows[np.isin(layout.at[rows], chosen)]
+            one, other = random.choice(len(layout.hosts), 2, replace=False)
+            at = layout.at[rows]
+            rows = rows[(at == one) | (at == other)]
         size = int(random.integers(1, _MOST_RUINED + 1))
         ruined = [int(row) for row in random.permutation(rows)[:size]]
         for row in ruined:

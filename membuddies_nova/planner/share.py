@@ -57,7 +57,9 @@ def improve(draft: Draft, budget: Budget, seed: int = 0) -> tuple[Draft, str]:
             layout.refresh()
             planned = _better(planned, _reached(draft, layout, search))
     if _worth_mb(planned) < sought_mb - _ROUNDING_MB or search.obstacle() is not None:
-        planned = _better(planned, _walked(draft, layout, search, budget))
+        walked = _walked(draft, layout, search, budget)
+        if _better(planned, walked) is walked:
+            planned = _better(walked, _polished(walked, draft, layout, search))
     layout.take(layout.targets_of(planned.occupancy))
     layout.refresh()
     return planned, _why_no_more(planned, budget, search)
@@ -115,6 +117,16 @@ def _walked(draft: Draft, layout: Layout, search: Search, budget: Budget) -> Dra
         if stop is not None:
             return draft
     return planned
+
+
+def _polished(walked: Draft, draft: Draft, layout: Layout, search: Search) -> Draft:
+    """The moves to the best layout beside that of a walk, which takes single steps."""
+    layout.take(layout.targets_of(walked.occupancy))
+    layout.refresh()
+    search.climb()
+    relabel(layout)
+    search.climb()
+    return _reached(draft, layout, search)
 
 
 def _worth_mb(draft: Draft) -> float:

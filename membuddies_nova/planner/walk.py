@@ -37,10 +37,18 @@ class Walk:
         self._layout = layout
         self._budget = budget
         self._rows = [int(row) for row in np.flatnonzero(layout.free)]
-        self._allowed: dict[tuple[int, int, State | int], bool] = {}
+        self._ways = {
+            row: [
+                column
+                for column in range(len(layout.hosts))
+                if not layout.never_allows(row, column)
+            ]
+            for row in self._rows
+        }
+        self._room: dict[tuple[int, int, State | int], bool] = {}
         self._saved: dict[tuple[int, int], float] = {}
         self._reached = layout.home.copy()
-        self._tied = [guest.group is not None for guest in layout.guests]
+        self._kinds = [layout.kind(row) for row in range(len(layout.guests))]
 
     def best(self) -> list[Step]:
         """The steps to the layout of the highest value, less what they all cost.
@@ -94,20 +102,20 @@ class Walk:
             source = next(at for at, guests in enumerate(state) if guests & bit)
             found += [
                 (row, column, source)
-                for column in range(len(state))
-                if column != source and self._may(row, column, state)
+                for column in self._ways[row]
+                if column != source and self._has_room(row, column, state)
             ]
         return found
 
-    def _may(self, row: int, column: int, state: State) -> bool:
+    def _has_room(self, row: int, column: int, state: State) -> bool:
+        kind, is_tied = self._kinds[row]
         # Where guests are tied to others, those elsewhere matter as well.
-        key = (row, column, state if self._tied[row] else state[column])
-        allowed = self._allowed.get(key)
-        if allowed is None:
+        key = (kind, column, state if is_tied else state[column])
+        room = self._room.get(key)
+        if room is None:
             self._go(state)
-            allowed = self._layout.arrival_stop(row, column) is None
-            self._allowed[key] = allowed
-        return allowed
+            room = self._room[key] = self._layout.has_room(row, column)
+        return room
 
     def _go(self, state: State) -> None:
         """Make the layout what a state says."""

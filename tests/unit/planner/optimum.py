@@ -46,28 +46,31 @@ class Optimum:
         best = self._fill(lambda at, sets: self.union_pages[sets].astype(np.float64))
         return self.before_pages - int(best)
 
-    def fewest_moved(self, saving_pages: float) -> int:
-        """Guests that have to move for a saving at least this."""
+    def fewest_moved(self, saving_pages: float, enough: int) -> int:
+        """Guests that have to move for a saving at least this.
+
+        :param enough: a number of guests that is known to do
+        """
         # Lexicographic by level: the least pages for each number of moves.
         limit = self.before_pages - saving_pages + 1e-6
-        best = {0: np.full(1 << self._count, np.inf)}
-        best[0][0] = 0.0
-        table = np.full((self._count + 1, 1 << self._count), np.inf)
+        table = np.full((enough, 1 << self._count), np.inf)
+        if not enough:
+            return 0
         table[0, 0] = 0.0
         for at, _ in enumerate(self.snapshot.hosts):
             arrivals = _ones(self._sets & ~self._home[at])
             following = np.full_like(table, np.inf)
-            for part in np.flatnonzero(self._allowed[at]):
+            for part in np.flatnonzero(self._allowed[at] & (arrivals < enough)):
                 rest = self._sets[(self._sets & part) == 0]
                 moved = arrivals[part]
-                source = table[: self._count + 1 - moved, rest]
+                source = table[: enough - moved, rest]
                 target = following[moved:, rest | part]
                 following[moved:, rest | part] = np.minimum(
                     target, source + self.union_pages[part]
                 )
             table = following
-        enough = np.flatnonzero(table[:, -1] <= limit)
-        return int(enough[0])
+        fewer = np.flatnonzero(table[:, -1] <= limit)
+        return int(fewer[0]) if len(fewer) else enough
 
     def _fill(self, cost) -> float:
         """The least total cost of putting every guest on some host."""

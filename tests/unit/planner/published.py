@@ -5,6 +5,8 @@ The pairwise sharing is the published table's and nothing else is shared: each
 shared page has exactly two holders.
 """
 
+import functools
+
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.model.snapshot import ClusterSnapshot
 from tests.unit.model.clusters import snapshot_of_pages
@@ -44,6 +46,7 @@ def published_pages(pages_per_mb: int = 256) -> dict[str, list[int]]:
     return pages
 
 
+@functools.cache
 def published_snapshot() -> ClusterSnapshot:
     return snapshot_of_pages(
         published_pages(),

@@ -13,7 +13,7 @@ from tests.unit.model.clusters import snapshot_of_pages
 from tests.unit.planner.cases import CLOUDS
 from tests.unit.planner.checker import problems
 
-WORK = 3000
+WORK = 1000
 
 
 def cluster(pages, homes, memory_mb):

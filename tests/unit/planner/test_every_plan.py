@@ -11,7 +11,7 @@ from membuddies_nova.planner import plan, rescoped
 from tests.unit.planner.cases import CLOUDS, random_cloud
 from tests.unit.planner.checker import problems
 
-WORK = 3000
+WORK = 1000
 """Gains to evaluate: enough for some rounds of the search."""
 
 

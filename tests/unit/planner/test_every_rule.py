@@ -14,7 +14,7 @@ from tests.unit.planner.cases import random_cloud
 from tests.unit.planner.checker import problems
 
 CASES = 600
-WORK = 3000
+WORK = 1000
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from tests.unit.planner.published import published_snapshot
 @given(CLOUDS)
 def test_every_guest_is_explained_where_the_plan_leaves_it(cloud):
     snapshot, limits = cloud
-    planned = plan(snapshot, limits=limits, evaluations=3000)
+    planned = plan(snapshot, limits=limits, evaluations=1000)
     explained = explain(snapshot, planned, limits)
     assert [each.guest for each in explained] == [g.uuid for g in snapshot.guests]
     homes = {uuid: host for host, use in planned.after.items() for uuid in use.guests}

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Plans of small clusters against the exact optimum, itself checked by a solver."""
 
+import functools
+
 import numpy as np
 import pytest
 import scipy.optimize
@@ -17,8 +19,16 @@ from tests.unit.planner.reachable import Reachable
 SEEDS = range(1000, 1012)
 
 
-def solved_saving_pages(snapshot) -> int:
-    """The same optimum as an integer programme: x guest on host, y class there."""
+@functools.cache
+def solved(seed) -> Optimum:
+    return Optimum(random_cluster(seed))
+
+
+def solved_pages(snapshot) -> int:
+    """The pages of the same optimum, by an integer programme.
+
+    x is a guest on a host, y a class of pages there.
+    """
     model = SharingModel(snapshot, Scope.PROJECT)
     holders = model.classes.holders.toarray().astype(bool)
     pages, hosts = model.classes.pages, snapshot.hosts
@@ -61,19 +71,28 @@ def solved_saving_pages(snapshot) -> int:
         constraints=scipy.optimize.LinearConstraint(np.array(rows), low, high),
     )
     assert found.success
-    return Optimum(snapshot).before_pages - round(found.fun)
+    return round(found.fun)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_plans_save_nearly_the_optimum_with_hardly_a_move_too_many(seed):
-    snapshot = random_cluster(seed)
-    optimum = Optimum(snapshot)
+    optimum = solved(seed)
+    snapshot = optimum.snapshot
     planned = plan(snapshot)
     assert problems(snapshot, planned, Limits()) == []
     saved_pages = planned.saved_mb * PAGES_PER_MB
     assert optimum.saving_pages * 0.95 <= saved_pages <= optimum.saving_pages + 1e-6
     moved = {move.guest for move in planned.moves}
-    assert len(moved) <= optimum.fewest_moved(saved_pages) + 1
+    assert len(moved) <= optimum.fewest_moved(saved_pages, len(moved)) + 1
+
+
+def test_a_walk_to_a_better_layout_ends_in_the_one_with_the_fewest_moves():
+    """Only the walk finds the best layout here, with names of hosts as they come."""
+    optimum = Optimum(random_cluster(216))
+    planned = plan(optimum.snapshot)
+    assert planned.saved_mb * PAGES_PER_MB == pytest.approx(optimum.saving_pages)
+    moved = {move.guest for move in planned.moves}
+    assert len(moved) == optimum.fewest_moved(optimum.saving_pages, len(moved))
 
 
 @pytest.mark.parametrize("seed", [6, 8, 13, 17, 25])
@@ -94,12 +113,13 @@ def test_an_optimum_that_no_order_of_moves_reaches_is_known_as_such():
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_optimum_is_that_of_an_integer_programme(seed):
-    snapshot = random_cluster(seed)
-    assert solved_saving_pages(snapshot) == Optimum(snapshot).saving_pages
+    optimum = solved(seed)
+    pages = solved_pages(optimum.snapshot)
+    assert optimum.before_pages - pages == optimum.saving_pages
 
 
 def test_the_published_example_is_solved_to_its_optimum():
     optimum = Optimum(published_snapshot())
     assert optimum.saving_pages == 515 * PAGES_PER_MB
-    assert optimum.fewest_moved(515 * PAGES_PER_MB) == 2
-    assert optimum.fewest_moved(327 * PAGES_PER_MB) == 1
+    assert optimum.fewest_moved(515 * PAGES_PER_MB, 5) == 2
+    assert optimum.fewest_moved(327 * PAGES_PER_MB, 5) == 1
