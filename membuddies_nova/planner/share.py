@@ -101,14 +101,15 @@ def _walked(draft: Draft, layout: Layout, search: Search, budget: Budget) -> Dra
     steps = Walk(layout, budget).best()
     if not steps:
         return draft
-    layout.take(dict(steps))
+    last = {row: column for row, column, _ in steps}
+    layout.take(last)
     if not search.is_surely_better(layout.home, 0.0):
         return draft
     planned, left = follow(draft.fork(), _targets(layout))
     if not left:
         return planned
-    planned, last = draft.fork(), dict(steps)
-    for row, column in steps:
+    planned = draft.fork()
+    for row, column, _ in steps:
         guest, host = layout.guests[row], layout.hosts[column]
         if column == last[row]:
             stop = planned.try_move(guest, host)

@@ -11,6 +11,7 @@ full cluster, and it need not see all of an empty one.
 
 import heapq
 import itertools
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -23,8 +24,8 @@ _GUESTS = 40
 
 State = tuple[int, ...]
 """For each host its guests: bit n is guest n."""
-Step = tuple[int, int]
-"""A guest (row) goes to a host (column)."""
+Step = tuple[int, int, int]
+"""A guest (row) goes to a host (column) from another (column)."""
 
 
 class Walk:
@@ -37,18 +38,15 @@ class Walk:
         self._layout = layout
         self._budget = budget
         self._rows = [int(row) for row in np.flatnonzero(layout.free)]
-        self._ways = {
-            row: [
-                column
-                for column in range(len(layout.hosts))
-                if not layout.never_allows(row, column)
-            ]
-            for row in self._rows
-        }
-        self._room: dict[tuple[int, int, State | int], bool] = {}
+        self._free = _set_of(self._rows)
+        self._allowed = [
+            _set_of(row for row in self._rows if not layout.never_allows(row, column))
+            for column in range(len(layout.hosts))
+        ]
+        self._kinds, self._tied = self._rows_of_kinds()
+        self._room: dict[tuple[int, int], int] = {}
         self._saved: dict[tuple[int, int], float] = {}
         self._reached = layout.home.copy()
-        self._kinds = [layout.kind(row) for row in range(len(layout.guests))]
 
     def best(self) -> list[Step]:
         """The steps to the layout of the highest value, less what they all cost.
@@ -81,7 +79,7 @@ class Walk:
                 value = -lost - layout.cost[row]
                 value += self._gain(state, following, source, column)
                 lengths[following] = length + 1
-                came[following] = (state, (row, column))
+                came[following] = (state, (row, column, source))
                 heapq.heappush(heap, (-value, next(order), length + 1, following))
                 if value > ends[-1][0]:
                     ends.append((value, following))
@@ -94,36 +92,57 @@ class Walk:
                 state[column] |= 1 << row
         return tuple(state)
 
-    def _steps(self, state: State) -> list[tuple[int, int, int]]:
-        """Guest, destination and source of each step that the rules allow."""
+    def _steps(self, state: State) -> list[Step]:
+        """The steps that the rules allow."""
         found = []
-        for row in self._rows:
-            bit = 1 << row
-            source = next(at for at, guests in enumerate(state) if guests & bit)
-            found += [
-                (row, column, source)
-                for column in self._ways[row]
-                if column != source and self._has_room(row, column, state)
-            ]
+        comers = [self._comers(column, state) for column in range(len(state))]
+        for source, guests in enumerate(state):
+            for column, may in enumerate(comers):
+                if column != source:
+                    found += [
+                        (row, column, source)
+                        for row in _rows_of(guests & may & self._free)
+                    ]
         return found
 
-    def _has_room(self, row: int, column: int, state: State) -> bool:
-        kind, is_tied = self._kinds[row]
+    def _comers(self, column: int, state: State) -> int:
+        """The guests, as bits, for which a host has room."""
+        there = state[column]
+        comers = self._room.get((column, there))
+        if comers is None:
+            comers = sum(
+                kind
+                for kind in self._kinds
+                if (absent := kind & ~there) and self._has_room(absent, column, state)
+            )
+            self._room[column, there] = comers
         # Where guests are tied to others, those elsewhere matter as well.
-        key = (kind, column, state if is_tied else state[column])
-        room = self._room.get(key)
-        if room is None:
-            self._go(state)
-            room = self._room[key] = self._layout.has_room(row, column)
-        return room
+        for guest in self._tied:
+            if guest & ~there and self._has_room(guest, column, state):
+                comers |= guest
+        return comers & self._allowed[column]
+
+    def _has_room(self, guests: int, column: int, state: State) -> bool:
+        """Whether a host has room for any of some guests of one kind."""
+        self._go(state)
+        return self._layout.has_room(next(_rows_of(guests)), column)
+
+    def _rows_of_kinds(self) -> tuple[list[int], list[int]]:
+        """The guests of each kind, as bits; of those alone of theirs apart."""
+        kinds: dict[tuple[int, bool], int] = {}
+        for row in self._rows:
+            kind = self._layout.kind(row)
+            kinds[kind] = kinds.get(kind, 0) | 1 << row
+        return (
+            [rows for (_, alone), rows in kinds.items() if not alone],
+            [rows for (_, alone), rows in kinds.items() if alone],
+        )
 
     def _go(self, state: State) -> None:
         """Make the layout what a state says."""
         for column, guests in enumerate(state):
-            while guests:
-                low = guests & -guests
-                self._reached[low.bit_length() - 1] = column
-                guests ^= low
+            for row in _rows_of(guests):
+                self._reached[row] = column
         self._layout.restore(self._reached)
 
     def _gain(self, state: State, after: State, source: int, column: int) -> float:
@@ -138,9 +157,19 @@ class Walk:
     def _saved_on(self, column: int, guests: int) -> float:
         key = (column, guests)
         if key not in self._saved:
-            rows = [row for row in range(guests.bit_length()) if guests >> row & 1]
-            self._saved[key] = self._layout.saved_pages(rows, column)
+            self._saved[key] = self._layout.saved_pages(_rows_of(guests), column)
         return self._saved[key]
+
+
+def _set_of(rows: Iterable[int]) -> int:
+    return sum(1 << row for row in rows)
+
+
+def _rows_of(guests: int) -> Iterator[int]:
+    while guests:
+        low = guests & -guests
+        yield low.bit_length() - 1
+        guests ^= low
 
 
 def _after(state: State, row: int, source: int, column: int) -> State:
