@@ -46,6 +46,11 @@ _URL_DEFAULTS = {
 }
 _NO_SUCH_TABLE = 1146
 
+IDLE_IN_TRANSACTION_SECONDS = 20
+"""After so long without a statement MariaDB ends a transaction and its connection.
+A process that stalls with a row locked (a machine that is frozen or cut off) would
+else keep the others from that row until the server's TCP gives up, in hours."""
+
 
 class DatabaseUnavailableError(exceptions.MembuddiesError):
     """The server or the file is away, locked, full or not to be written.
@@ -118,6 +123,7 @@ class Database:
         self._facade = enginefacade.transaction_context()
         self._facade.configure(**settings)
         self._facade.append_on_engine_create(_begin_as_asked)
+        self._facade.append_on_engine_create(_end_stalled_transactions)
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[Session]:
@@ -237,6 +243,21 @@ def _begin_as_asked(engine: sqlalchemy.Engine) -> None:
             options = connection.get_execution_options()
             statement = options.get(_SQLITE_BEGIN, statement)
         return statement, parameters
+
+
+def _end_stalled_transactions(engine: sqlalchemy.Engine) -> None:
+    """Let MariaDB end a transaction whose client stalls; MySQL cannot."""
+    if engine.dialect.name != "mysql":
+        return
+
+    @event.listens_for(engine, "connect")
+    def limit(connection: Any, _record: object) -> None:
+        if "mariadb" not in connection.get_server_info().lower():
+            return
+        with contextlib.closing(connection.cursor()) as cursor:
+            cursor.execute(
+                f"SET SESSION idle_transaction_timeout = {IDLE_IN_TRANSACTION_SECONDS}"
+            )
 
 
 def _cause(error: object) -> str:

@@ -8,7 +8,7 @@ import pytest
 from oslo_config import cfg
 
 from membuddies_nova import exceptions
-from membuddies_nova.db import api, inventory, schema, switches
+from membuddies_nova.db import api, inventory, leases, schema, switches
 from membuddies_nova.db.api import Database, DatabaseUnavailableError
 from tests.functional.db.examples import host_of, kept, place, store
 from tests.functional.services import free_port
@@ -97,6 +97,23 @@ def test_a_session_whose_connection_was_cut_fails_and_the_next_works(
         on_mariadb.write(be_cut_off)
     with on_mariadb.writer() as session:
         switches.pause(session, "ada", "why", 1.0)
+
+
+def test_who_stalls_in_a_transaction_keeps_no_row_from_others(
+    mariadb_url, on_mariadb, monkeypatch
+):
+    monkeypatch.setattr(api, "IDLE_IN_TRANSACTION_SECONDS", 1)
+    stalled = Database(mariadb_url)
+
+    def stall(session):
+        assert leases.acquire_or_renew(session, "leader", "a", 0.0, 30.0)
+        with on_mariadb.writer() as another:
+            assert leases.acquire_or_renew(another, "leader", "b", 1.0, 30.0)
+
+    with pytest.raises(DatabaseUnavailableError):
+        stalled.write(stall)
+    with on_mariadb.reader() as session:
+        assert leases.holder(session, "leader", 2.0) == "b"
 
 
 def test_a_server_that_is_not_there_is_told_at_once_without_the_password():
