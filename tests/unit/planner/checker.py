@@ -105,11 +105,12 @@ class _Replay:
         if waves != sorted(waves) or set(waves) != set(range(1, len(set(waves)) + 1)):
             yield "waves: not numbered in order from 1"
 
-        needy = self.needy(before)
+        filled = self.filled()
+        needy = self.needy(filled)
         for _, wave in itertools.groupby(plan.moves, lambda move: move.wave):
             yield from self.wave_problems(list(wave))
         if plan.goal == "relieve" and moved:
-            yield from self.relief_problems(needy, before)
+            yield from self.relief_problems(needy, filled)
 
         after = {host: self.held(host) for host in self.hosts}
         if not _same(after, {host: use.pages for host, use in plan.after.items()}):
@@ -129,6 +130,18 @@ class _Replay:
             yield "unplaced: others have no host"
         if (plan.verdict is Verdict.MOVE) != bool(plan.moves):
             yield "verdict: does not agree with the moves"
+
+    def filled(self):
+        """What the hosts hold before relief: guests are placed before any moves."""
+        where = self.where
+        self.where = where | {
+            move.guest: move.destination
+            for move in self.plan.moves
+            if move.source is None
+        }
+        held = {host: self.held(host) for host in self.hosts}
+        self.where = where
+        return held
 
     def needy(self, before):
         """Hosts that need relief, each with what it may hold for it to have ended."""

@@ -4,13 +4,13 @@
 import dataclasses
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.plan import Goal, Verdict
 from membuddies_nova.planner import Limits, plan
 from tests.unit.model.clusters import snapshot_of_pages
-from tests.unit.planner.cases import CLOUDS
+from tests.unit.planner.cases import CLOUDS, random_cloud
 from tests.unit.planner.checker import problems
 
 MB = 256
@@ -155,8 +155,22 @@ def test_guests_that_must_stay_are_no_relief(fact):
     assert moved(relief(snapshot)) == [("b", "hot", "cool")]
 
 
+def test_guests_that_are_placed_first_are_no_shifted_pressure():
+    """They fill a host beyond what the one in need held; the guest goes elsewhere."""
+    hosts = {**PRESSED, "spare": {"memory_mb": 16}}
+    guests = {
+        "leaves": ("hot", 2, 0, 2 * MB),
+        "large": ("hot", 4, 20_000, 4 * MB),
+        "new": (None, 8, 10_000, 8 * MB),
+        "kin": ("cool", 1, 10_000, MB),
+    }
+    planned = relief(cluster(hosts, guests))
+    assert moved(planned) == [("new", None, "cool"), ("leaves", "hot", "spare")]
+
+
 @settings(max_examples=40)
 @given(CLOUDS)
+@example(random_cloud(2798))
 def test_whatever_the_cluster_relief_obeys_every_rule(cloud):
     snapshot, limits = cloud
     planned = plan(snapshot, goal=Goal.RELIEVE, limits=limits)
