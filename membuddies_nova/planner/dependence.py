@@ -41,7 +41,9 @@ def needs(start: Draft, moves: Sequence[Move]) -> list[tuple[int, ...]]:
         else:
             if at in tight:
                 needed.update(leaving)
-            others = [moves[n] for n in (*leaving, *left[source], *came[source])]
+            # In the plan's order: who was moved twice is where the second move ends.
+            apart = {*leaving, *left[source], *came[source]}.difference(coming)
+            others = [moves[n] for n in sorted(apart)]
             if coming and source is not None and not _pays(start, move, others):
                 needed.update(coming)
         found.append(tuple(sorted(n for n in needed if moves[n].wave < move.wave)))

@@ -7,7 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from membuddies_nova.cluster import Guest, Host
-from membuddies_nova.planner import plan
+from membuddies_nova.model.sharing import SharingModel
+from membuddies_nova.plan import Goal
+from membuddies_nova.planner import Limits, plan
+from membuddies_nova.planner.dependence import needs
+from membuddies_nova.planner.draft import Draft
 from membuddies_nova.planner.rules import RULES
 from tests.unit.model.clusters import snapshot_of_pages
 from tests.unit.planner.cases import CLOUDS
@@ -64,6 +68,38 @@ def test_a_guest_that_follows_another_needs_it():
         ("b", "m2"),
     ]
     assert [move.needs for move in planned.moves] == [(), (0,)]
+
+
+def test_a_guest_that_follows_one_from_its_own_host_needs_it():
+    """Alone it would leave its kin behind; the kin is drawn to a third guest."""
+    kin, other = range(200), range(1000, 1400)
+    snapshot = cluster(
+        {"a": [*kin, *other], "b": kin, "c": other},
+        {"a": "m0", "b": "m0", "c": "m1"},
+        {"m0": 2, "m1": 8},
+    )
+    planned = plan(snapshot)
+    assert [(m.guest, m.destination) for m in planned.moves] == [
+        ("a", "m1"),
+        ("b", "m1"),
+    ]
+    assert [move.needs for move in planned.moves] == [(), (0,)]
+
+
+def test_a_guest_that_only_waited_on_the_source_keeps_nobody_there():
+    """x has gone on before a leaves, so a needs no more than z to gain."""
+    kin, little = range(200), range(1000, 1100)
+    snapshot = cluster(
+        {"a": [*kin, *little], "x": kin, "y": range(1100, 1150), "z": little},
+        {"a": "m1", "x": "m0", "y": "m4", "z": "m2"},
+        {f"m{number}": 8 for number in range(5)},
+    )
+    start = Draft(snapshot, SharingModel(snapshot), Limits(), RULES)
+    draft = start.fork()
+    for guest, host in (("x", "m1"), ("x", "m3"), ("y", "m2"), ("a", "m2")):
+        moved = snapshot.guests_by_uuid[guest], snapshot.hosts_by_name[host]
+        assert draft.try_move(*moved) is None
+    assert needs(start, draft.plan("union", Goal.SHARE, "").moves)[-1] == ()
 
 
 @settings(max_examples=60)
