@@ -50,9 +50,13 @@ def improve(draft: Draft, budget: Budget, seed: int = 0) -> tuple[Draft, str]:
     relabel(layout)
     search.climb()
     sought_mb = agreeing * max(layout.value, found_value) / PAGES_PER_MB
+    followed = {layout.at.tobytes()}
     planned = _reached(draft, layout, search)
     for other, value in ((found, found_value), (certain, certain_value)):
+        if other.tobytes() in followed:
+            continue
         if _worth_mb(planned) < agreeing * value / PAGES_PER_MB - _ROUNDING_MB:
+            followed.add(other.tobytes())
             layout.restore(other)
             layout.refresh()
             planned = _better(planned, _reached(draft, layout, search))

@@ -16,6 +16,7 @@ from membuddies_nova.db import inventory, moves, plans, switches
 from membuddies_nova.db.api import Database, Session
 from membuddies_nova.db.moves import MoveRecord
 from membuddies_nova.db.plans import PlanRecord
+from membuddies_nova.plan import Plan
 from membuddies_nova.rebalancer import order, planning
 from membuddies_nova.rebalancer.migrations import Nova
 from membuddies_nova.rebalancer.moves import Mover
@@ -321,6 +322,8 @@ class Executor:
                     expires_at=expires_at,
                     saved_mb_global=proposal.saved_mb_global,
                 )
+            if state == "approved":
+                self._supersede(session, made, plan_id)
         LOG.info(
             "Plan %s: %s, %d moves, saves %.0f MB (%s)%s",
             plan_id,
@@ -330,6 +333,14 @@ class Executor:
             made.why,
             why,
         )
+
+    def _supersede(self, session: Session, made: Plan, plan_id: str) -> None:
+        """End the proposals of what a plan that approves itself does now."""
+        for record in plans.in_states(session, ("proposed",)):
+            if record.plan.moves_alike(made):
+                self._conclude(
+                    session, record, "expired", f"plan {plan_id} makes the same moves"
+                )
 
     def _conclude(
         self, session: Session, plan: PlanRecord, state: str, detail: str

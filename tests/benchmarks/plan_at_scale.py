@@ -71,37 +71,27 @@ def facts_of(answer: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def measured(hosts: int) -> list[Figure]:
+def figures(hosts: int) -> list[Figure]:
     small, large = planned(hosts // 10), planned(hosts)
     size = f"{hosts:,} hosts x {GUESTS_EACH * hosts:,} guests"
     facts = facts_of(large)
+    limits = (
+        ("load", f"load of {size}", 60, large["load_seconds"], "seconds"),
+        ("plan", f"plan `share` for {size}", 60, large["seconds"], "seconds"),
+        ("memory", f"peak memory for {size}", 4.0, large["peak_bytes"] / GIB, "GiB"),
+    )
     return [
-        Figure(
-            name="scale_load",
-            what=f"load of {size}",
-            how="at most",
-            asked=60,
-            measured=large["load_seconds"],
-            unit="seconds",
-            facts=facts,
-        ),
-        Figure(
-            name="scale_plan",
-            what=f"plan `share` for {size}",
-            how="at most",
-            asked=60,
-            measured=large["seconds"],
-            unit="seconds",
-            facts=facts,
-        ),
-        Figure(
-            name="scale_memory",
-            what=f"peak memory for {size}",
-            how="at most",
-            asked=4.0,
-            measured=large["peak_bytes"] / GIB,
-            unit="GiB",
-            facts=facts,
+        *(
+            Figure(
+                name=f"scale_{name}",
+                what=what,
+                how="at most",
+                asked=asked,
+                measured=measured,
+                unit=unit,
+                facts=facts,
+            )
+            for name, what, asked, measured, unit in limits
         ),
         Figure(
             name="scale_growth",
@@ -117,4 +107,4 @@ def measured(hosts: int) -> list[Figure]:
 
 if __name__ == "__main__":
     count = int(sys.argv[1]) if len(sys.argv) > 1 else HOSTS
-    sys.exit(max([figure.publish() for figure in measured(count)]))
+    sys.exit(max([figure.publish() for figure in figures(count)]))

@@ -1,25 +1,60 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rules that look back: what was moved, and what Nova would not move."""
 
+import abc
+from typing import ClassVar
+
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.planner import cost
+from membuddies_nova.planner.limits import Limits
 from membuddies_nova.planner.rules.rule import Rule
 from membuddies_nova.planner.situation import Situation
 
 
-class Cooldown(Rule):
+class _Recent(Rule):
+    """A guest stays for a while after something became of it."""
+
+    what: ClassVar[str]
+
+    @abc.abstractmethod
+    def since(self, guest: Guest) -> float | None:
+        """Seconds since then, None if it never happened."""
+
+    @abc.abstractmethod
+    def limit(self, limits: Limits) -> float:
+        """For how many seconds it stays."""
+
+    def stops(self, guest: Guest, host: Host, situation: Situation) -> str | None:
+        since, limit = self.since(guest), self.limit(situation.limits)
+        if since is None or since >= limit:
+            return None
+        return f"{self.what} {since:.0f} s ago, and it stays for {limit:.0f} s"
+
+
+class Cooldown(_Recent):
     """A guest that was just moved stays for a while."""
 
     name = "cooldown"
+    what = "it was moved"
 
-    def stops(self, guest: Guest, host: Host, situation: Situation) -> str | None:
-        limit = situation.limits.cooldown_seconds
-        if guest.last_moved_seconds is None or guest.last_moved_seconds >= limit:
-            return None
-        return (
-            f"it was moved {guest.last_moved_seconds:.0f} s ago and stays for "
-            f"{limit:.0f} s"
-        )
+    def since(self, guest: Guest) -> float | None:
+        return guest.last_moved_seconds
+
+    def limit(self, limits: Limits) -> float:
+        return limits.cooldown_seconds
+
+
+class LastMoveRefused(_Recent):
+    """What Nova refused it will refuse again, until something has changed."""
+
+    name = "last-move-refused"
+    what = "Nova refused to move it"
+
+    def since(self, guest: Guest) -> float | None:
+        return guest.refused_seconds
+
+    def limit(self, limits: Limits) -> float:
+        return limits.refused_seconds
 
 
 class Cycle(Rule):
@@ -35,21 +70,6 @@ class Cycle(Rule):
         return (
             f"a plan took it from {host.name} {left:.0f} s ago, and it does not go "
             f"back for {limit:.0f} s"
-        )
-
-
-class LastMoveRefused(Rule):
-    """What Nova refused it will refuse again, until something has changed."""
-
-    name = "last-move-refused"
-
-    def stops(self, guest: Guest, host: Host, situation: Situation) -> str | None:
-        limit = situation.limits.refused_seconds
-        if guest.refused_seconds is None or guest.refused_seconds >= limit:
-            return None
-        return (
-            f"Nova refused to move it {guest.refused_seconds:.0f} s ago, and it "
-            f"stays for {limit:.0f} s"
         )
 
 

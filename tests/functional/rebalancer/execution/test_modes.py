@@ -48,6 +48,22 @@ def test_auto_runs_a_plan_as_it_is_made(bench, kin):
     assert len(bench.emulator.posts) == 1
 
 
+def test_a_plan_that_auto_runs_ends_the_older_proposal_of_the_same_moves(bench, kin):
+    bench.steps()
+    (proposal,) = bench.plans
+    assert proposal.state == "proposed"
+
+    bench.change(mode=Mode.AUTO)
+    bench.clock.now = NOW + 601
+    bench.read_inventory()
+    bench.steps(2)
+
+    running, older = bench.plans
+    assert (running.mode, older.id, older.state) == ("auto", proposal.id, "expired")
+    assert older.detail == f"plan {running.id} makes the same moves"
+    assert bench.states(older.id) == ["cancelled"]
+
+
 @pytest.mark.parametrize("windows", [(), (Window.parse("Mon 00:00-00:01"),)])
 def test_auto_only_proposes_outside_of_its_windows(bench, kin, windows):
     bench.change(mode=Mode.AUTO, windows=windows)
