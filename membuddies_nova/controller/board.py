@@ -134,12 +134,12 @@ class Board:
                     session, moment - self._forget_fingerprint_seconds
                 )
                 self._moment = moment
+        placed = self._on_board({host.name for host in hosts})
         samples = {
-            guest: sample
-            for guest, sample in self._samples.items()
-            if guest not in self._forgotten
+            guest.uuid: self._samples[guest.uuid]
+            for guest in placed
+            if self._is_known(guest.uuid)
         }
-        placed = self._on_board({host.name for host in hosts}, samples)
         snapshot = ClusterSnapshot(
             hosts=tuple(
                 self._judged(host, by_host.get(host.name), now)
@@ -179,9 +179,11 @@ class Board:
             self._images = inventory.images(session)
             self._read_at = read_at
 
-    def _on_board(
-        self, hosts: Collection[str], samples: Collection[str]
-    ) -> tuple[Guest, ...]:
+    def _is_known(self, guest: str) -> bool:
+        """Whether a guest has a fingerprint that still counts."""
+        return guest in self._samples and guest not in self._forgotten
+
+    def _on_board(self, hosts: Collection[str]) -> tuple[Guest, ...]:
         """The guests that the board tells of, the same tuple while they are.
 
         Sorted, so that every controller writes the same board. A shelved guest has
@@ -191,7 +193,8 @@ class Board:
             (
                 guest
                 for guest in self._guests
-                if guest.host in hosts or (guest.host is None and guest.uuid in samples)
+                if guest.host in hosts
+                or (guest.host is None and self._is_known(guest.uuid))
             ),
             key=lambda guest: guest.uuid,
         )

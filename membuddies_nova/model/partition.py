@@ -114,11 +114,11 @@ class Partition:
         sizes[list(becomes)] += 1.0
         items = self._touched(old, new, sizes)
         places, others = self._holders.take(number, items)
-        there, counts = self._counted(places, others, len(items))
+        at, counts = self._counted(places, others, len(items))
         had, has = (
             np.isin(items, each.items, assume_unique=True) for each in (old, new)
         )
-        before, after = there.copy(), there
+        before, after = at > 0, at > 0
         columns = sorted(
             {self._columns[each.host] for each in (old, new) if each.host is not None}
         )
@@ -224,18 +224,24 @@ class Partition:
             holders = owners[first : int(ends[part][-1])]
             classes = len(sizes[part])
             places = np.repeat(np.arange(classes), sizes[part])
-            there, counts = self._counted(places, holders, classes)
+            at, counts = self._counted(places, holders, classes)
+            there = at > 0
             held = scipy.sparse.csr_matrix(
                 (times[part][places].astype(np.int32), (holders, places)),
                 shape=(guests, classes),
             )
             self._own += held @ there.astype(np.int32)
             self.consensus.add(counts, there, times[part].astype(np.float64))
-            at, row = np.nonzero(counts >= 2.0)
-            several.append((row, at + start, counts[at, row]))
+            placed = np.flatnonzero(self._home[holders] != _NOWHERE)
+            beside = at[places[placed], self._home[holders[placed]]] > 1
+            self._at_home += np.bincount(
+                holders[placed[beside]],
+                times[part][places[placed[beside]]],
+                minlength=guests,
+            ).astype(np.int64)
+            held_by, row = np.nonzero(counts >= 2.0)
+            several.append((row, held_by + start, counts[held_by, row]))
         self._teach(found, several)
-        for column in range(len(self._columns)):
-            self._count_at_home(column)
         for some in np.array_split(np.arange(guests), guests // 1000 + 1):
             self._choose(some)
 
@@ -262,8 +268,8 @@ class Partition:
 
     def _counted(
         self, places: Numbers, guests: Guests, items: int
-    ) -> tuple[Flags, Floats]:
-        """Where items are, and how many teachers of each row hold them.
+    ) -> tuple[Numbers, Floats]:
+        """How many guests of each host, and teachers of each row, hold items.
 
         :param places: an item's number, and in ``guests`` one of its holders, for
             each of them
@@ -272,7 +278,7 @@ class Partition:
         columns, kinds = self._own.shape[1], len(self._kinds)
         home = self._home[guests]
         placed = home != _NOWHERE
-        there = np.bincount(
+        at = np.bincount(
             places[placed] * columns + home[placed], minlength=items * columns
         )
         of_kind = np.bincount(
@@ -289,7 +295,7 @@ class Partition:
             shape=(kinds, len(self.consensus.sizes)),
         )
         counts: Floats = of_kind.reshape(items, kinds).astype(np.float64) @ teaches
-        return there.reshape(items, columns) > 0, counts
+        return at.reshape(items, columns), counts
 
     def _shared_on(self, column: int) -> Numbers:
         """Items that each guest shares, or would share, with others on a host."""

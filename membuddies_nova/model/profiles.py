@@ -98,6 +98,7 @@ class Learner:
     def _forget(self) -> None:
         self._guests: tuple[Guest, ...] = ()
         self._pupils: dict[str, _Pupil] = {}
+        self._samples: dict[str, Sample] = {}
         self._of_key: dict[str, list[str]] = {}
         self._partitions: dict[str, Partition] = {}
         self._shifts: dict[str, int] = {}
@@ -128,27 +129,31 @@ class Learner:
             self._hosts = hosts
             self._forget()
         samples = _of_common_key(snapshot.samples)
-        before = self._pupils
-        if snapshot.guests is self._guests and samples.keys() == before.keys():
+        pupils, known = self._pupils, self._samples
+        if snapshot.guests is self._guests and samples.keys() == known.keys():
             # Nothing but fingerprints can have changed.
-            changed = {
-                uuid: dataclasses.replace(before[uuid], sample=sample)
-                for uuid, sample in samples.items()
-                if before[uuid].sample is not sample
-            }
-            touched = _by_key((uuid, pupil.key) for uuid, pupil in changed.items())
-            before.update(changed)
+            changed = [uuid for uuid in samples if samples[uuid] is not known[uuid]]
         else:
-            now = self._pupils_of(snapshot, samples)
-            touched = _by_key(
-                (uuid, key)
-                for uuid in before.keys() | now.keys()
-                if before.get(uuid) != now.get(uuid)
-                for key in {each[uuid].key for each in (before, now) if uuid in each}
+            self._guests = snapshot.guests
+            self._pupils = self._pupils_of(samples)
+            self._of_key = _by_key(
+                (uuid, pupil.key) for uuid, pupil in self._pupils.items()
             )
-            self._guests, self._pupils = snapshot.guests, now
-            self._of_key = _by_key((uuid, pupil.key) for uuid, pupil in now.items())
             self._places = {}
+            changed = [
+                uuid
+                for uuid in pupils.keys() | self._pupils.keys()
+                if pupils.get(uuid) != self._pupils.get(uuid)
+                or samples.get(uuid) is not known.get(uuid)
+            ]
+        self._samples = dict(samples)
+        touched = _by_key(
+            (uuid, key)
+            for uuid in changed
+            for key in {
+                each[uuid].key for each in (pupils, self._pupils) if uuid in each
+            }
+        )
         if touched or not self._places:
             self._profiles = None
         self.counted_anew = self.changed = 0
@@ -157,12 +162,10 @@ class Learner:
         if not self._places:
             self._place()
 
-    def _pupils_of(
-        self, snapshot: ClusterSnapshot, samples: Mapping[str, Sample]
-    ) -> dict[str, "_Pupil"]:
-        """The guests that count, by uuid."""
+    def _pupils_of(self, samples: Mapping[str, Sample]) -> dict[str, "_Pupil"]:
+        """The guests that have a fingerprint, by uuid."""
         numbers = {name: number for number, name in enumerate(self._hosts)}
-        guests = [guest for guest in snapshot.guests if guest.uuid in samples]
+        guests = [guest for guest in self._guests if guest.uuid in samples]
         keys = {guest.uuid: guest.scope_key(self._scope) for guest in guests}
         of_profile: dict[tuple[str, str], list[Guest]] = collections.defaultdict(list)
         for guest in guests:
@@ -180,7 +183,6 @@ class Learner:
                 if guest.host is None or not guest.has_memory
                 else numbers[guest.host],
                 frozenset(teaches[guest.uuid]),
-                samples[guest.uuid],
             )
             for guest in guests
         }
@@ -192,25 +194,29 @@ class Learner:
         if not uuids:
             del self._partitions[key]
             return
-        pupils = self._pupils
-        shift = max(pupils[uuid].sample.shift for uuid in uuids)
+        shift = max([self._samples[uuid].shift for uuid in uuids])
         partition = self._partitions.get(key)
         few = len(changed) <= max(1, len(uuids) // WHOLE)
         if partition is not None and self._shifts[key] == shift and few:
             self.changed += len(changed)
             for uuid in sorted(changed):
-                pupil = pupils.get(uuid)
-                if pupil is not None and pupil.key == key:
-                    partition.change(uuid, pupil.member(shift))
-                else:
-                    partition.change(uuid, None)
+                pupil = self._pupils.get(uuid)
+                stays = pupil is not None and pupil.key == key
+                partition.change(uuid, self._member(uuid, shift) if stays else None)
             return
         self.counted_anew += 1
         self._shifts[key] = shift
         self._places = {}
         self._partitions[key] = Partition(
-            {uuid: pupils[uuid].member(shift) for uuid in uuids},
-            len(self._hosts),
+            {uuid: self._member(uuid, shift) for uuid in uuids}, len(self._hosts)
+        )
+
+    def _member(self, uuid: str, shift: int) -> Member:
+        pupil = self._pupils[uuid]
+        return Member(
+            items=self._samples[uuid].thinned(shift).model_items,
+            host=pupil.host,
+            teaches=pupil.teaches,
         )
 
     def _place(self) -> None:
@@ -264,23 +270,16 @@ class Learner:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Pupil:
-    """A guest with a fingerprint that counts.
+    """What counts of a guest with a fingerprint, beside this.
 
     :ivar key: its trust scope's
     :ivar host: number of the host where it has memory
+    :ivar teaches: the profiles that its pages tell of
     """
 
     key: str
     host: int | None
     teaches: frozenset[str]
-    sample: Sample
-
-    def member(self, shift: int) -> Member:
-        return Member(
-            items=self.sample.thinned(shift).model_items,
-            host=self.host,
-            teaches=self.teaches,
-        )
 
 
 def _by_key(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
