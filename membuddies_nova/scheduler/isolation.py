@@ -33,11 +33,10 @@ where guests have met.
 """
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import nova.conf
-from nova.scheduler import filters, utils
 
 from membuddies_nova.cluster import (
     TRUST_GROUP_KEY,
@@ -45,121 +44,76 @@ from membuddies_nova.cluster import (
     declared_ksm_free,
     told_by,
 )
-from membuddies_nova.scheduler import local_board, recent, request
-from membuddies_nova.scheduler.rare_log import RareLog
+from membuddies_nova.scheduler import host_filter, recent, request
 from membuddies_nova.scoreboard.board import Scoreboard
 from membuddies_nova.scoreboard.tenancy import Isolation
 
 CONF = nova.conf.CONF
-RARE_LOG = RareLog(__name__)
 
 _NO_BOARD = Scoreboard.empty().prepared()
 
 
-class KsmIsolationFilter(filters.BaseHostFilter):
+class KsmIsolationFilter(host_filter.HostFilter):
     """Passes hosts that hold no guest of another trust scope, or cannot merge."""
 
-    RUN_ON_REBUILD = False
-
-    # Nova and the board may learn of guests while a large request is placed.
-    run_filter_once_per_request = False
-
-    def __init__(self) -> None:
-        # Nova makes one filter in its master process, and all threads of each
-        # forked worker use it.
-        self._boards = local_board.shared()
-        self._recent = recent.shared()
-
-    def host_passes(self, host_state: Any, filter_properties: Any) -> bool:
-        """Whether one host passes; Nova asks ``filter_all``."""
-        return bool(self.filter_all([host_state], filter_properties))
-
-    def filter_all(self, filter_obj_list: Iterable[Any], spec_obj: Any) -> list[Any]:
-        """The hosts that pass, in order; prepares a request only once."""
-        states = list(filter_obj_list)
-        try:
-            if utils.request_is_rebuild(spec_obj):
-                return states
-            judge = _Judge(self._board(), self._recent, spec_obj)
-        except Exception as error:  # noqa: BLE001 Nova must place on
-            closed = CONF.membuddies.isolation_fails_closed
-            RARE_LOG.warning(
-                "request",
-                "a request cannot be read, so %s host passes: %r",
-                "no" if closed else "every",
-                error,
-            )
-            return [] if closed else states
-        passed = judge.passing(states)
-        if len(passed) < len(states):
-            RARE_LOG.info(
-                "refused",
-                "%d of %d hosts hold, or may hold, guests that guest %s of %s must "
-                "not share merged pages with; further requests of this minute are "
-                "not logged",
-                len(states) - len(passed),
-                len(states),
-                judge.guest.uuid,
-                judge.guest.trust_key,
-            )
-        return passed
-
-    def _board(self) -> Scoreboard:
+    def _judge(self, spec: Any) -> host_filter.Judge:
         board = self._boards.current()
-        if board is not None:
-            RARE_LOG.ended("board")
-            return board
-        RARE_LOG.begins(
-            "board",
-            "no fresh scoreboard: of guests that Nova has not announced nobody knows "
-            "the project, no host counts as free of KSM",
-        )
-        return _NO_BOARD
+        if board is None:
+            board = _NO_BOARD
+            self._log.begins(
+                "board",
+                "no fresh scoreboard: of guests that Nova has not announced nobody "
+                "knows the project, no host counts as free of KSM",
+            )
+        else:
+            self._log.ended("board")
+        return _Judge(board, self._recent, spec, closed=self._fails_closed())
+
+    def _fails_closed(self) -> bool:
+        return bool(CONF.membuddies.isolation_fails_closed)
 
 
-class _Judge:
-    """Hosts before one request."""
-
+class _Judge(host_filter.Judge):
     def __init__(
-        self, board: Scoreboard, memory: recent.RecentRequests, spec: Any
+        self,
+        board: Scoreboard,
+        memory: recent.RecentRequests,
+        spec: Any,
+        *,
+        closed: bool,
     ) -> None:
-        self.guest = request.requested_guest(spec)
+        super().__init__(memory, spec)
         self._board = board
         self._memory = memory
-        memory.remember(self.guest)
         self._words: dict[tuple[int, ...], tuple[str | None, bool]] = {}
-        self._closed: bool = CONF.membuddies.isolation_fails_closed
         self._isolation = Isolation(
             board.tenancy,
             uuid=self.guest.uuid,
             key=self.guest.trust_key,
-            unknown_is_foreign=self._closed,
+            trust_group=self.guest.trust_group,
+            unknown_is_foreign=closed,
         )
 
-    def passing(self, states: list[Any]) -> list[Any]:
-        """Those of the hosts that the guest may go to."""
-        passed = []
-        for state in states:
-            try:
-                if self._passes(state):
-                    passed.append(state)
-            except Exception as error:  # noqa: BLE001 Nova must place on
-                RARE_LOG.warning("host", "host %s cannot be judged: %r", state, error)
-                if not self._closed:
-                    passed.append(state)
-        return passed
-
-    def _passes(self, state: Any) -> bool:
+    def passes(self, state: Any) -> bool:
+        host = state.host
         if state.aggregates:
-            group, ksm_free = self._word(state.aggregates)
-            if group not in (None, self.guest.trust_group):
+            reserved_for, ksm_free = self._word(state.aggregates)
+            if not self._isolation.may_use(reserved_for):
                 return False
-            if ksm_free and self._is_off(state.host):
+            if ksm_free and self._is_off(host):
                 return True
-        # Other threads add to and remove from the mapping: copy() is atomic.
-        instances = state.instances.copy()
-        told = functools.partial(self._told, instances)
-        return self._isolation.is_among_kin(state.host, instances.keys(), told)
+        # Other threads add to and remove from the mapping: tuple() is atomic.
+        instances = tuple(state.instances)
+        if self._isolation.holds_only_kin(host, instances):
+            return True
+        told = functools.partial(self._told, state.instances)
+        return self._isolation.is_among_kin(host, set(instances), told)
+
+    def complaint(self) -> str:
+        return (
+            "hold, or may hold, guests that must not share merged pages with those "
+            f"of {self.guest.trust_key}"
+        )
 
     def _word(self, aggregates: list[Any]) -> tuple[str | None, bool]:
         """A trust group and whether KSM is kept off, as a host's aggregates say.

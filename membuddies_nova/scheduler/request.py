@@ -81,8 +81,9 @@ def siblings(state: Any) -> int:
 
     :param state: nova.scheduler.host_manager.HostState
     """
-    first: int = vars(state).setdefault(_FIRST_COUNT, state.num_instances)
-    return max(state.num_instances - first, 0)
+    count: int = state.num_instances
+    first: int = state.__dict__.setdefault(_FIRST_COUNT, count)
+    return count - first if count > first else 0
 
 
 def _field(value: Any, name: str) -> Any:

@@ -28,20 +28,23 @@ class RequestScorer:
         guest = request.requested_guest(spec)
         self._memory = memory
         memory.remember(guest)
-        self._judge = score.Scorer(board, guest, request.asked_uuids(spec)).judge
+        self._scorer = score.Scorer(board, guest, request.asked_uuids(spec))
 
     def score(self, state: Any) -> float:
         """The expected shared fraction of the guest's memory, 0 to 1.
 
         :param state: nova.scheduler.host_manager.HostState
         """
-        # Other threads add to and remove from the mapping: copy() is atomic.
-        instances = state.instances.copy()
+        # Other threads add to and remove from the mapping: tuple() is atomic.
+        instances = tuple(state.instances)
+        siblings = request.siblings(state)
+        if not siblings:
+            found = self._scorer.settled_score(state.host, instances)
+            if found is not None:
+                return found
 
         def told(uuid: str) -> Guest:
             guest = self._memory.guest(uuid)
-            return guest or request.booked_guest(uuid, instances[uuid])
+            return guest or request.booked_guest(uuid, state.instances.get(uuid))
 
-        return self._judge(
-            state.host, instances.keys(), request.siblings(state), told
-        ).score
+        return self._scorer.judge(state.host, set(instances), siblings, told).score

@@ -25,6 +25,7 @@ fresh scoreboard every host weighs 0, which changes nothing.
 """
 
 import math
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -53,8 +54,8 @@ class SharingWeigher(weights.BaseHostWeigher):
         # forked worker use it: it keeps nothing of a request.
         self._boards = local_board.shared()
         self._recent = recent.shared()
-        # Reads the option of this moment, as CONF itself does.
-        self._options = CONF.membuddies
+        # The option as each thread read it for the hosts that it weighs.
+        self._known = threading.local()
 
     def weight_multiplier(self, host_state: Any) -> float:
         """The least value among the host's aggregates, or the option's."""
@@ -70,8 +71,8 @@ class SharingWeigher(weights.BaseHostWeigher):
                 ]
                 if numbers:
                     return min(numbers)
-            option = self._options.sharing_weight_multiplier
-            return _number(option, "[membuddies] in nova.conf") or 0.0
+            known: float | None = getattr(self._known, "multiplier", None)
+            return _option() if known is None else known
         except Exception as error:  # noqa: BLE001 Nova must place on
             RARE_LOG.warning("multiplier", "no multiplier, 0 is used: %r", error)
             return 0.0
@@ -81,10 +82,19 @@ class SharingWeigher(weights.BaseHostWeigher):
     ) -> list[float]:
         """The weights of all hosts, in order; prepares a request only once."""
         states = [weighed.obj for weighed in weighed_obj_list]
-        return self._weigh(states, weight_properties)
+        found = self._weigh(states, weight_properties)
+        # Nova asks for the multiplier next, of one host after the other.
+        self._remember_option()
+        return found
 
     def _weigh_object(self, obj: Any, weight_properties: Any) -> float:
         return self._weigh([obj], weight_properties)[0]
+
+    def _remember_option(self) -> None:
+        try:
+            self._known.multiplier = _option()
+        except Exception:  # noqa: BLE001 weight_multiplier will tell
+            self._known.multiplier = None
 
     def _weigh(self, states: Sequence[Any], spec: Any) -> list[float]:
         try:
@@ -103,6 +113,11 @@ class SharingWeigher(weights.BaseHostWeigher):
                 RARE_LOG.warning("host", "host %s is not scored: %r", state, error)
                 found.append(0.0)
         return found
+
+
+def _option() -> float:
+    option = CONF.membuddies.sharing_weight_multiplier
+    return _number(option, "[membuddies] in nova.conf") or 0.0
 
 
 def _number(value: object, origin: str) -> float | None:

@@ -18,11 +18,13 @@ was booked since it was measured, cannot take the whole guest unshared.
 
 import dataclasses
 import enum
+import functools
 from collections.abc import Callable, Set
 from typing import NamedTuple
 
 from membuddies_nova.cluster import Guest, KsmState
 from membuddies_nova.scoreboard.board import Scoreboard
+from membuddies_nova.scoreboard.line import HostLine
 from membuddies_nova.scoreboard.profile import is_of_image, profile_chain
 
 Told = Callable[[str], Guest | None]
@@ -124,6 +126,17 @@ class Scorer:
         """The profile that stands for the guest, None if none is known."""
         return None if self._row is None else self._board.row_name(self._row)
 
+    def settled_score(self, host: str, instances: tuple[str, ...]) -> float | None:
+        """What ``judge`` would say, in short, where nobody is booked.
+
+        :param instances: uuids of the guests that Nova counts there
+        :returns: None where somebody is booked whom the board's numbers do not show
+        """
+        board = self._board
+        if board.pending(host) or not board.tenancy.places(host, instances):
+            return None
+        return self._settled_scores.get(host, 0.0)
+
     def judge(
         self,
         host: str,
@@ -140,24 +153,30 @@ class Scorer:
         if line is None:
             return Verdict(0.0, Finding.UNKNOWN_HOST)
         booked_mb, booked_kin_mb = self._booked(host, instances, siblings, told)
-        shared_mb = kin_mb = self._shared_mb.get(host, 0.0)
-        if booked_kin_mb > kin_mb:
-            shared_mb = booked_kin_mb
-        memory_mb = self._guest.memory_mb
+        kin_mb = self._shared_mb.get(host, 0.0)
+        shared_mb = max(kin_mb, booked_kin_mb)
+        obstacle = self._obstacle(line, booked_mb)
+        if obstacle is not None:
+            return Verdict(0.0, obstacle, shared_mb, booked_mb)
+        if shared_mb <= 0.0:
+            return Verdict(0.0, Finding.NO_KIN, shared_mb, booked_mb)
+        finding = Finding.KIN if kin_mb >= booked_kin_mb else Finding.BOOKED_KIN
+        return Verdict(self._fraction(shared_mb), finding, shared_mb, booked_mb)
+
+    def _obstacle(self, line: HostLine, booked_mb: int) -> Finding | None:
+        """Why a host scores 0 whatever its guests hold, None if it need not."""
         if line.ksm not in _PROMISING:
             off = line.ksm is KsmState.OFF
-            finding = Finding.KSM_OFF if off else Finding.KSM_UNKNOWN
-        elif memory_mb <= 0:
-            finding = Finding.NO_FLAVOR
-        elif memory_mb > (line.available_mb or 0) - booked_mb:
-            finding = Finding.NO_MEMORY
-        elif shared_mb <= 0.0:
-            finding = Finding.NO_KIN
-        else:
-            finding = Finding.KIN if kin_mb >= booked_kin_mb else Finding.BOOKED_KIN
-            score = min(shared_mb / memory_mb, 1.0)
-            return Verdict(score, finding, shared_mb, booked_mb)
-        return Verdict(0.0, finding, shared_mb, booked_mb)
+            return Finding.KSM_OFF if off else Finding.KSM_UNKNOWN
+        memory_mb = self._guest.memory_mb
+        if memory_mb <= 0:
+            return Finding.NO_FLAVOR
+        if memory_mb > (line.available_mb or 0) - booked_mb:
+            return Finding.NO_MEMORY
+        return None
+
+    def _fraction(self, shared_mb: float) -> float:
+        return min(shared_mb / self._guest.memory_mb, 1.0)
 
     def _booked(
         self, host: str, instances: Set[str], siblings: int, told: Told
@@ -188,6 +207,16 @@ class Scorer:
             if key == self._key:
                 shared_mb = max(shared_mb, self._overlap_mb(row, profile))
         return memory_mb, shared_mb
+
+    @functools.cached_property
+    def _settled_scores(self) -> dict[str, float]:
+        """Of the hosts above 0 while nobody is booked there."""
+        host_line, obstacle, fraction = self._board.host, self._obstacle, self._fraction
+        return {
+            host: fraction(shared_mb)
+            for host, shared_mb in self._shared_mb.items()
+            if (line := host_line(host)) is not None and obstacle(line, 0) is None
+        }
 
     def _overlap_mb(self, row: int | None, profile: str | None) -> float:
         """What the guest would share with one new guest of its trust scope.

@@ -49,6 +49,7 @@ class Tenancy:
         self._kin = {key: frozenset(uuids) for key, uuids in kin.items()}
         self._present = {host: frozenset(uuids) for host, uuids in present.items()}
         self._keys_on = {host: frozenset(found) for host, found in keys_on.items()}
+        self._places: dict[str, tuple[str, ...]] = {}
 
     def key_of(self, uuid: str) -> str | None:
         """A guest's trust key, None if it is not known."""
@@ -62,6 +63,22 @@ class Tenancy:
         """Uuids of the guests that Nova placed on a host."""
         return self._present.get(host, _NOBODY)
 
+    def places(self, host: str, instances: tuple[str, ...]) -> bool:
+        """Whether all guests that Nova counts on a host are placed there.
+
+        A scheduler asks this of every host for each request, nearly always about the
+        very same strings as before: that they are the same is seen ten times as
+        quickly as each is looked up.
+
+        :param instances: their uuids
+        """
+        if self._places.get(host) == instances:
+            return True
+        if not self.present(host).issuperset(instances):
+            return False
+        self._places[host] = instances
+        return True
+
     def keys_on(self, host: str) -> frozenset[str | None]:
         """Trust keys of the guests on a host; None among them: one is not known."""
         return self._keys_on.get(host, _NO_KEYS)
@@ -72,6 +89,7 @@ class Isolation:
 
     :param uuid: its own, which is no stranger to itself
     :param key: its trust key
+    :param trust_group: that its flavor names
     :param unknown_is_foreign: what a guest is of which nobody knows the key
     """
 
@@ -81,35 +99,47 @@ class Isolation:
         *,
         uuid: str,
         key: str,
+        trust_group: str | None = None,
         unknown_is_foreign: bool,
     ) -> None:
         self._tenancy = tenancy
         self._uuid = uuid
         self._key = key
+        self._may_use = (None, trust_group)
         self._unknown_is_foreign = unknown_is_foreign
         self._kin = tenancy.kin(key)
         self._own: frozenset[str | None] = frozenset((key,))
         self._own_or_unknown: frozenset[str | None] = frozenset((key, None))
 
+    def may_use(self, reserved_for: str | None) -> bool:
+        """Whether a host takes the guest whose aggregates name a trust group."""
+        return reserved_for in self._may_use
+
+    def holds_only_kin(self, host: str, instances: tuple[str, ...]) -> bool:
+        """Whether all guests of a host are known to be of the guest's trust key.
+
+        Asks nobody: most hosts that pass are found so.
+
+        :param instances: uuids of the guests that Nova counts there
+        """
+        tenancy = self._tenancy
+        return tenancy.keys_on(host) <= self._own and tenancy.places(host, instances)
+
     def is_among_kin(self, host: str, instances: Set[str], told: Told) -> bool:
         """Whether a host holds no guest of another trust key.
 
-        Both Nova's list and the board's count: either may be the older one. Most
-        hosts are judged by the keys that are there.
+        Both Nova's list and the board's count: either may be the older one.
 
         :param instances: uuids of the guests that Nova counts there
         :param told: asked for guests that the tenancy does not know
         """
-        keys = self._tenancy.keys_on(host)
+        keys, present = self._tenancy.keys_on(host), self._tenancy.present(host)
         if keys <= self._own:
             if instances <= self._kin:
                 return True
-        elif (
-            not keys <= self._own_or_unknown
-            and self._uuid not in self._tenancy.present(host)
-        ):
+        elif not keys <= self._own_or_unknown and self._uuid not in present:
             return False
-        strangers = (instances | self._tenancy.present(host)) - self._kin
+        strangers = (instances | present) - self._kin
         strangers -= {self._uuid}
         return not any(self._is_foreign(uuid, told) for uuid in strangers)
 

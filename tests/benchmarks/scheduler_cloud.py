@@ -21,6 +21,7 @@ from nova.scheduler import host_manager
 from membuddies_nova.cluster import TRUST_GROUP_KEY, Guest
 from membuddies_nova.conf import bus as bus_options
 from membuddies_nova.conf import scheduler as scheduler_options
+from tests.unit.scheduler import requests
 
 HOSTS = 1_000
 GUESTS = 10_000
@@ -33,9 +34,6 @@ GROUP = "all"
 """The trust group of all: no filter of ours keeps them apart."""
 FLAVORS = {"m1.small": 2048, "m1.medium": 4096, "m1.large": 8192}
 RELEASES = [(distro, release) for distro in ("debian", "ubuntu") for release in "123"]
-
-# Nova's services do so before anything else: it fills nova.objects.
-objects.register_all()
 
 OURS = "membuddies_nova.scheduler.weigher.SharingWeigher"
 OUR_FILTERS = {
@@ -137,17 +135,15 @@ def states() -> list[Any]:
     found = []
     for number in range(HOSTS):
         name = host_name(number)
-        state = host_manager.HostState(name, name, name_of("cell", 0))
-        used = sum(guest.memory_mb for guest in by_host[name])
+        state = requests.state(name, free_ram_mb=2**18)
+        state.cell_uuid = name_of("cell", 0)
         state.total_usable_ram_mb = 2**18
-        state.free_ram_mb = 2**18 - used
+        state.free_ram_mb -= sum(guest.memory_mb for guest in by_host[name])
         state.vcpus_total, state.vcpus_used = 128, 2 * len(by_host[name])
         state.free_disk_mb = state.total_usable_disk_gb = 2**20
-        state.cpu_allocation_ratio = 4.0
-        state.ram_allocation_ratio = 1.0
-        state.disk_allocation_ratio = 1.0
+        state.ram_allocation_ratio = state.disk_allocation_ratio = 1.0
         state.num_instances = len(by_host[name])
-        state.hypervisor_type, state.hypervisor_version = "QEMU", 7002000
+        state.hypervisor_type = "QEMU"
         state.supported_instances = [("x86_64", "kvm", "hvm")]
         state.uuid = name_of("node", number)
         state.service = {
@@ -162,40 +158,24 @@ def states() -> list[Any]:
         state.instances = {
             guest.uuid: objects.Instance(uuid=guest.uuid) for guest in by_host[name]
         }
-        state.aggregates = []
         found.append(state)
     return found
 
 
 def request(like: Guest) -> Any:
     """A request for another guest like one."""
-    return objects.RequestSpec(
-        instance_uuid=str(uuid.uuid4()),
-        project_id=like.project,
-        image=objects.ImageMeta(
-            id=like.image,
-            properties=objects.ImageMetaProps(os_distro=like.os_distro),
-        ),
-        flavor=objects.Flavor(
-            name=like.flavor,
-            memory_mb=like.memory_mb,
-            vcpus=2,
-            root_gb=0,
-            ephemeral_gb=0,
-            swap=0,
-            extra_specs={TRUST_GROUP_KEY: GROUP},
-        ),
-        num_instances=1,
-        instance_group=None,
-        pci_requests=None,
-        numa_topology=None,
-        requested_resources=[],
-        ignore_hosts=None,
-        force_hosts=None,
-        force_nodes=None,
-        requested_destination=None,
-        scheduler_hints={},
+    spec = requests.spec(
+        image=like.image,
+        distro=like.os_distro,
+        project=like.project,
+        memory_mb=like.memory_mb,
+        flavor=like.flavor,
+        extra_specs={TRUST_GROUP_KEY: GROUP},
     )
+    spec.instance_uuid = str(uuid.uuid4())
+    spec.flavor.vcpus = 2
+    spec.scheduler_hints = {}
+    return spec
 
 
 def select(manager: Any, hosts: Sequence[Any], spec: Any) -> list[Any]:

@@ -10,7 +10,6 @@ import pytest
 from membuddies_nova.cluster import KsmState
 from membuddies_nova.scheduler import isolation
 from membuddies_nova.scheduler.isolation import KsmIsolationFilter
-from membuddies_nova.scheduler.rare_log import RareLog
 from membuddies_nova.scoreboard.tenancy import Tenancy
 from tests.unit.scheduler.requests import instance_uuid, objects, spec, state
 from tests.unit.scoreboard.boards import GuestRow, board
@@ -30,9 +29,7 @@ BOARD = board(hosts=HOSTS, guests=GUESTS)
 
 
 @pytest.fixture
-def manager(host_manager, boards, memory, monkeypatch):
-    # A log that has not had its line of this minute.
-    monkeypatch.setattr(isolation, "RARE_LOG", RareLog(isolation.__name__))
+def manager(host_manager, boards, memory):
     return host_manager(CLASS)
 
 

@@ -8,7 +8,6 @@ import pytest
 from membuddies_nova.cluster import KsmState
 from membuddies_nova.scheduler import pressure
 from membuddies_nova.scheduler.pressure import MemoryPressureFilter
-from membuddies_nova.scheduler.rare_log import RareLog
 from tests.unit.scheduler.requests import instance_uuid, objects, spec, state
 from tests.unit.scoreboard.boards import GuestRow, HostRow, board
 
@@ -16,9 +15,7 @@ CLASS = "membuddies_nova.scheduler.pressure.MemoryPressureFilter"
 
 
 @pytest.fixture
-def manager(host_manager, boards, memory, monkeypatch):
-    # A log that has not had its line of this minute.
-    monkeypatch.setattr(pressure, "RARE_LOG", RareLog(pressure.__name__))
+def manager(host_manager, boards, memory):
     return host_manager(CLASS)
 
 

@@ -61,6 +61,59 @@ def test_a_guest_of_unknown_key_is_foreign_only_if_failing_closed(closed):
     assert meets_no_stranger(tenancy(), "m0", ["new"], closed=closed) is not closed
 
 
+def test_it_places_those_whom_it_knows_there_and_nobody_else():
+    value = tenancy(("a", "m0", RED), ("b", "m0", BLUE), ("c", "m1", RED))
+    assert value.places("m0", ())
+    # Asked twice: the second time it may remember.
+    for _ in range(2):
+        assert value.places("m0", ("a", "b"))
+        assert not value.places("m0", ("a", "c"))
+        assert not value.places("m1", ("a", "b"))
+        assert not value.places("elsewhere", ("a",))
+
+
+def test_what_it_remembers_of_a_host_holds_for_those_guests_only():
+    value = tenancy(("a", "m0", RED), ("b", "m0", RED))
+    assert value.places("m0", ("a", "b"))
+    assert value.places("m0", ("b",))
+    assert not value.places("m0", ("a", "new"))
+    assert value.places("m0", ("".join("a"), "b"))
+
+
+@given(
+    guests=st.dictionaries(
+        st.sampled_from("abc"),
+        st.tuples(st.sampled_from(["m0", None]), st.sampled_from([RED, BLUE])),
+    ),
+    instances=st.lists(st.sampled_from("abcd"), unique=True),
+)
+def test_who_holds_only_kin_is_among_kin(guests, instances):
+    value = tenancy(*((uuid, host, key) for uuid, (host, key) in guests.items()))
+    isolation = Isolation(value, uuid="me", key=RED, unknown_is_foreign=True)
+    if isolation.holds_only_kin("m0", tuple(instances)):
+        assert isolation.is_among_kin("m0", set(instances), {}.get)
+
+
+@pytest.mark.parametrize(
+    ("reserved_for", "its_group", "may"),
+    [
+        (None, None, True),
+        (None, "blue", True),
+        ("blue", "blue", True),
+        ("blue", None, False),
+        ("blue", "red", False),
+        ("blue and red", "blue", False),
+    ],
+)
+def test_a_host_that_is_reserved_takes_only_its_trust_group(
+    reserved_for, its_group, may
+):
+    isolation = Isolation(
+        tenancy(), uuid="me", key=RED, trust_group=its_group, unknown_is_foreign=True
+    )
+    assert isolation.may_use(reserved_for) is may
+
+
 uuids = st.sampled_from("abcdef")
 keys = st.sampled_from([RED, BLUE, None])
 
