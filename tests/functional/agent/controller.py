@@ -12,14 +12,17 @@ from membuddies_nova.bus import tag
 from membuddies_nova.bus.messages import Outcome, Report, ReportAnswer, StoreAnswer
 from membuddies_nova.bus.messages import StoreRequest as Store
 from membuddies_nova.bus.server import BusServer
-from membuddies_nova.facts import Cause, GuestFacts, Wanted
+from membuddies_nova.facts import Cause, GuestFacts, Source, Wanted
 from membuddies_nova.fingerprint import seal
 
 WAIT_SECONDS = 60
 
 
 class Controller:
-    """An endpoint that wants every fingerprint it has not got."""
+    """An endpoint that wants every fingerprint it has not got.
+
+    :ivar sources: what it says of who reads guests' memory, by uuid
+    """
 
     target = oslo_messaging.Target(version="1.0")
 
@@ -27,6 +30,7 @@ class Controller:
         self._key_file = key_file
         self.reports: queue.Queue[Report] = queue.Queue()
         self.stores: queue.Queue[Store] = queue.Queue()
+        self.sources: dict[str, Source] = {}
         self._digests: set[str] = set()
 
     def report(self, context: object, message: object = None) -> object:
@@ -38,7 +42,7 @@ class Controller:
             for guest in report.guests
             if guest.digest is not None and guest.digest not in self._digests
         )
-        return ReportAnswer(wanted=wanted).to_json()
+        return ReportAnswer(wanted=wanted, sources=self.sources).to_json()
 
     def store(self, context: object, message: object = None) -> object:
         request = Store.from_json(message)

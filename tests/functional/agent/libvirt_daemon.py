@@ -13,8 +13,9 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import uuid as uuids
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from membuddies_agent import procfs
 
@@ -139,14 +140,26 @@ def domain_xml(
     uuid: str,
     *,
     nova: bool = True,
+    extra_specs: Mapping[str, str] = types.MappingProxyType({}),
     memory_mb: int = 64,
     backing: str = "",
     os_options: str = "",
     more: str = "",
 ) -> str:
-    """A small guest that finds nothing to boot."""
+    """A small guest that finds nothing to boot.
+
+    :param extra_specs: of its flavor
+    """
+    specs = "".join(
+        f'<nova:extraSpec name="{name}">{value}</nova:extraSpec>'
+        for name, value in extra_specs.items()
+    )
     metadata = (
-        f'<metadata><nova:instance xmlns:nova="{NOVA}"/></metadata>' if nova else ""
+        f'<metadata><nova:instance xmlns:nova="{NOVA}"><nova:flavor name="m1">'
+        f"<nova:extraSpecs>{specs}</nova:extraSpecs></nova:flavor></nova:instance>"
+        f"</metadata>"
+        if nova
+        else ""
     )
     return f"""\
 <domain type="qemu">

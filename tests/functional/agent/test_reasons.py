@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from membuddies_agent import procfs, roster
 from membuddies_nova.conf import agent
 from membuddies_nova.facts import Reason
@@ -97,7 +99,20 @@ def test_a_guest_that_ends_while_libvirt_is_away_is_gone(conf, libvirt):
         controller.line_of(uuid, lambda line: line is None)
 
 
-def test_a_guest_that_may_not_be_read_is_unreadable(conf, libvirt, tmp_path):
+@pytest.mark.parametrize(
+    ("source", "reason", "words"),
+    [
+        (
+            "host",
+            Reason.UNREADABLE,
+            "cannot be read: the agent lacks CAP_SYS_PTRACE;",
+        ),
+        ("auto", Reason.GUEST_AGENT_SILENT, Reason.GUEST_AGENT_SILENT.sentence),
+    ],
+)
+def test_a_guest_that_may_not_be_read_is_unreadable_or_asked_itself(
+    conf, libvirt, tmp_path, source, reason, words
+):
     uuid = PREFIX + "0b"
     libvirt.create(domain_xml(uuid))
     file = tmp_path / "membuddies.conf"
@@ -108,6 +123,8 @@ transport_url = {conf.membuddies.transport_url}
 [agent]
 host = compute-1
 libvirt_uri = {libvirt.uri}
+guest_agent_uri = qemu+unix:///system?socket={libvirt.directory}/libvirt-sock
+fingerprint_source = {source}
 key_file = {conf.agent.key_file}
 report_period_seconds = 1
 min_guest_age_seconds = 0
@@ -126,5 +143,5 @@ min_guest_age_seconds = 0
         finally:
             one.terminate()
             one.wait(WAIT_SECONDS)
-    assert (line.reason, line.counter) == (Reason.UNREADABLE, None)
-    assert "cannot be read: the agent lacks CAP_SYS_PTRACE;" in log.read_text()
+    assert (line.reason, line.counter) == (reason, None)
+    assert words in log.read_text()

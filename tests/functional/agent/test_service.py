@@ -10,7 +10,7 @@ from membuddies_agent import procfs
 from membuddies_agent.service import AgentService
 from membuddies_nova import exceptions
 from membuddies_nova.conf import agent, bus
-from membuddies_nova.facts import Reason
+from membuddies_nova.facts import FINGERPRINT_SOURCE_KEY, Reason, Source
 from membuddies_nova.fingerprint import codec, seal
 from tests.functional.agent.controller import WAIT_SECONDS, controlling, running
 from tests.functional.agent.libvirt_daemon import domain_xml
@@ -43,16 +43,31 @@ def test_a_second_scan_tells_which_items_hold_still(conf, libvirt):
             pass
 
 
-def test_a_guest_is_asked_itself_where_the_operator_says_so(conf, libvirt):
-    """It has no guest agent, and its memory is not read instead."""
+@pytest.mark.parametrize("said_by", ["option", "flavor", "image"])
+def test_a_guest_is_asked_itself_where_somebody_says_so(conf, libvirt, said_by):
+    """It has no guest agent, and its memory is not read instead.
+
+    Of an image the controller tells, and until it has the option holds.
+    """
     uuid = PREFIX + "0b"
     socket = f"qemu+unix:///system?socket={libvirt.directory}/libvirt-sock"
-    conf.set_override("fingerprint_source", "guest", agent.GROUP)
     conf.set_override("guest_agent_uri", socket, agent.GROUP)
-    libvirt.create(domain_xml(uuid))
+    xml = domain_xml(uuid)
+    if said_by == "option":
+        conf.set_override("fingerprint_source", "guest", agent.GROUP)
+    elif said_by == "flavor":
+        xml = domain_xml(uuid, extra_specs={FINGERPRINT_SOURCE_KEY: "guest"})
+    libvirt.create(xml)
     with controlling(conf) as controller, running(conf):
+        if said_by == "image":
+            controller.stored(uuid)
+            controller.sources = {uuid: Source.GUEST}
         line = controller.line_of(uuid, lambda line: line and line.reason)
-    assert line.reason is Reason.GUEST_AGENT_SILENT
+        last = line.counter
+        for _ in range(3):
+            line = controller.line_of(uuid, bool)
+            assert (line.reason, line.counter) == (Reason.GUEST_AGENT_SILENT, last)
+    assert said_by == "image" or last is None
     assert controller.stores.empty()
 
 

@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real guest that does nothing but work, and counts what it has done.
+
+QEMU's emulator, Debian's cloud kernel, and ``guest_work.c`` for a process 1. For
+benchmarks that ask how fast a guest runs.
+"""
+
+import contextlib
+import mmap
+import pathlib
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from membuddies_agent import procfs
+from tests.cloud.lab import images, initramfs
+
+GUEST_MB = 512
+WORK_MB = 320
+
+WORK = pathlib.Path(__file__).with_name("guest_work.c")
+
+
+class WorkingGuest:
+    """A guest at work.
+
+    :param popen: its QEMU
+    :param shared: where it counts
+    """
+
+    def __init__(self, popen: subprocess.Popen, shared: mmap.mmap) -> None:
+        self._popen = popen
+        self.process = procfs.process(popen.pid)
+        self._units = np.frombuffer(shared, np.uint64, 1)
+        # clock_getcpuclockid(3), which Python has not got.
+        self._clock = ~popen.pid << 3 | 2
+
+    def mark(self) -> tuple[float, float, float]:
+        """Now, the work done, and the processor seconds used."""
+        return (
+            time.monotonic(),
+            float(self._units[0]),
+            time.clock_gettime(self._clock),
+        )
+
+    def wait_until_it_works(self) -> None:
+        while not self._units[0]:
+            if self._popen.poll() is not None:
+                raise SystemExit("the guest ended before it worked")
+            time.sleep(0.1)
+
+    def signal(self, number: signal.Signals) -> None:
+        self._popen.send_signal(number)
+
+
+@contextlib.contextmanager
+def working(core: int) -> Iterator[WorkingGuest]:
+    """A guest that works, on a core and before all else there."""
+    with tempfile.TemporaryDirectory(prefix="membuddies-benchmark-") as name:
+        folder = pathlib.Path(name)
+        program = folder / "init"
+        subprocess.run(
+            [
+                *("gcc", "-O2", "-static", f"-DMEMORY_MB={WORK_MB}UL"),
+                *("-o", program, WORK),
+            ],
+            check=True,
+        )
+        ramdisk = folder / "ramdisk"
+        with ramdisk.open("wb") as output:
+            archive = initramfs.Archive(output)
+            archive.add_console()
+            archive.add_file("/init", program.read_bytes(), 0o755)
+            archive.end()
+        with (folder / "shared").open("w+b") as file:
+            file.truncate(1 << 20)
+            shared = mmap.mmap(file.fileno(), mmap.PAGESIZE)
+        popen = subprocess.Popen(
+            [
+                *("chrt", "--fifo", "1"),
+                *("taskset", "--cpu-list", str(core), "qemu-system-x86_64"),
+                *("-machine", "pc,accel=tcg", "-m", str(GUEST_MB), "-display", "none"),
+                *("-nodefaults", "-kernel", images.kernel(), "-initrd", ramdisk),
+                *("-append", "quiet panic=1 no_timer_check", "-no-reboot"),
+                "-object",
+                f"memory-backend-file,id=m,mem-path={folder}/shared,size=1M,share=on",
+                *("-device", "ivshmem-plain,memdev=m"),
+            ],
+            stdin=subprocess.DEVNULL,
+        )
+        try:
+            yield WorkingGuest(popen, shared)
+        finally:
+            popen.kill()
+            popen.wait()
