@@ -3,6 +3,8 @@
 
 import base64
 import contextlib
+import hashlib
+import json
 import lzma
 import pathlib
 import threading
@@ -147,6 +149,29 @@ def test_all_pages_counts_the_free_ones_too(guest):
     memory_pages = MEMORY_BYTES // 4096
     every = traces.decode(content, seed=0, memory_pages=memory_pages)
     assert used < 0.9 * every.counters.resident_pages
+
+
+@pytest.mark.parametrize("guest", ["6.12"], indirect=True)
+def test_a_large_file_of_a_guest_is_read_in_pieces_of_at_most_a_mib(guest):
+    guest.output("dd if=/dev/urandom of=/tmp/large bs=1000000 count=3")
+    digest = guest.output("sha256sum /tmp/large").split()[0].decode()
+    counts = []
+    with guest_agent_of(guest.write_uri, guest.uuid) as carry:
+
+        def counting(command: str) -> str:
+            if (question := json.loads(command))["execute"] == "guest-file-read":
+                counts.append(question["arguments"]["count"])
+            return carry(command)
+
+        agent = GuestAgent(counting, threading.Event())
+        content = agent.read("/tmp/large", 3_000_000)
+        assert hashlib.sha256(content).hexdigest() == digest
+        assert len(counts) >= 3
+        assert max(counts) == 1 << 20
+        with pytest.raises(NoFingerprint) as raised:
+            agent.read("/tmp/large", 2_999_999)
+    assert raised.value.reason is Reason.TRACE_IMPLAUSIBLE
+    guest.output("rm /tmp/large")
 
 
 def give(guest, path: str, content: bytes) -> None:

@@ -25,6 +25,7 @@ transport_url = {transport_url}
 host = compute-1
 libvirt_uri = {libvirt.uri}
 key_file = {tmp_path}/key
+report_period_seconds = 1
 """
     )
     return file

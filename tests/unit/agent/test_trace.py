@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from membuddies_agent import guest_agent, trace
-from membuddies_agent.errors import NoFingerprint
+from membuddies_agent.errors import NoFingerprint, ScanInterrupted
 from membuddies_agent.guest_agent import CommandRefused, GuestAgent
 from membuddies_nova.facts import Reason
 from membuddies_nova.fingerprint import page, sample
@@ -226,3 +226,16 @@ def test_a_guest_of_a_terabyte_is_asked_for_no_more_than_others(monkeypatch):
         if question["execute"] == "guest-file-read"
     ]
     assert count == 48 + 8 * sample.MAX_ITEMS + 1
+
+
+def test_a_program_is_asked_ever_more_rarely_whether_it_has_ended():
+    guest, pauses = Answers(guest_exec_status={"exited": False}), []
+
+    class Stop(threading.Event):
+        def wait(self, timeout=None):
+            pauses.append(timeout)
+            return len(pauses) == 8
+
+    with pytest.raises(ScanInterrupted):
+        GuestAgent(guest.carry, Stop()).run("/bin/sleep", timeout_seconds=60.0)
+    assert pauses == [0.01, 0.02, 0.04, 0.08, 0.16, 0.25, 0.25, 0.25]
