@@ -167,8 +167,18 @@ class Draft:
             hosts,
             key=lambda host: -self.occupancy.shared_pages(guest.uuid, host.name),
         )
+        return self.try_first(guest, ranked, reason)
+
+    def try_first(
+        self, guest: Guest, hosts: Sequence[Host], reason: str = ""
+    ) -> Stop | None:
+        """Move a guest to the first of some hosts that may take it.
+
+        :param reason: of the move, if it is not what it shares
+        :returns: None, or what stops it at the first of them
+        """
         first: Stop | None = None
-        for host in ranked:
+        for host in hosts:
             stop = self.try_move(guest, host, reason)
             if stop is None:
                 return None

@@ -46,6 +46,11 @@ class Optimum:
         best = self._fill(lambda at, sets: self.union_pages[sets].astype(np.float64))
         return self.before_pages - int(best)
 
+    @functools.cached_property
+    def fewest_hosts(self) -> int:
+        """Hosts that have to be in use."""
+        return int(self._fill(lambda at, sets: (sets > 0).astype(np.float64)))
+
     def fewest_moved(self, saving_pages: float, enough: int) -> int:
         """Guests that have to move for a saving at least this.
 

@@ -44,6 +44,15 @@ class Reachable:
     def best_saved_pages(self) -> int:
         return int(self.saved_pages.max())
 
+    @property
+    def fewest_hosts(self) -> int:
+        """Hosts in use in the layout that leaves most of them empty."""
+        used = sum(
+            (self._masks(self.codes, host) > 0).astype(np.int64)
+            for host in range(self._hosts)
+        )
+        return int(used.min())
+
     def fewest_moves(self, saving_pages: float) -> int:
         """Moves that it takes, those of guests that have to wait elsewhere included.
 

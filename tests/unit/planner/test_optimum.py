@@ -9,6 +9,7 @@ import scipy.optimize
 
 from membuddies_nova.cluster import Scope
 from membuddies_nova.model.sharing import SharingModel
+from membuddies_nova.plan import Goal
 from membuddies_nova.planner import Limits, plan
 from tests.unit.planner.checker import problems
 from tests.unit.planner.optimum import PAGES_PER_MB, Optimum
@@ -104,6 +105,15 @@ def test_in_tight_clusters_plans_save_the_most_that_moves_can_reach(seed):
     saved_pages = planned.saved_mb * PAGES_PER_MB
     assert saved_pages == pytest.approx(reachable.best_saved_pages)
     assert len(planned.moves) <= reachable.fewest_moves(saved_pages) + 1
+
+
+@pytest.mark.parametrize("seed", [54, 156, 187, *range(12)])
+def test_consolidation_leaves_the_fewest_hosts_in_use(seed):
+    snapshot = random_cluster(seed)
+    planned = plan(snapshot, goal=Goal.CONSOLIDATE)
+    assert problems(snapshot, planned, Limits()) == []
+    used = [host for host, use in planned.after.items() if use.guests]
+    assert len(used) == Optimum(snapshot).fewest_hosts
 
 
 def test_an_optimum_that_no_order_of_moves_reaches_is_known_as_such():
