@@ -9,6 +9,7 @@ from typing import Any
 from membuddies_nova import exceptions
 from membuddies_nova.cli.argument import whole_number
 from membuddies_nova.cli.known_cloud import KnownCloud
+from membuddies_nova.cli.refusals import Refusals
 from membuddies_nova.cli.report import ReportCommand, aligned
 from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.conf import controller as controller_options
@@ -24,6 +25,18 @@ _NOTES = (
     "weighers give it; aggregates may override the multiplier.",
     "nova-scheduler knows guests that were booked since the inventory was read; "
     "they are not counted here.",
+    "Would refuse: what KsmIsolationFilter and MemoryPressureFilter say where "
+    "nova-scheduler enables them, with the limits that [membuddies] has here.",
+)
+
+_TITLES = (
+    "host",
+    "score",
+    "shared MB",
+    "available MB",
+    "booked MB",
+    "why",
+    "would refuse",
 )
 
 
@@ -32,8 +45,9 @@ class Explain(ReportCommand):
 
     For a guest that Nova has, as if it were to move now; or for one that is not
     there yet, by its image, flavor and project. The score is the expected part of
-    its memory that guests on the host hold already, 0 to 1. Computed from the
-    database in this moment, as the controller does for nova-scheduler.
+    its memory that guests on the host hold already, 0 to 1. Also tells which of our
+    filters would refuse a host if they are enabled. Computed from the database in
+    this moment, as the controller does for nova-scheduler.
 
     Example:
 
@@ -72,6 +86,7 @@ class Explain(ReportCommand):
         board = self._board(now)
         scorer = Scorer(board, guest)
         rows = [(name, scorer.judge(name, board.settled(name))) for name in board.hosts]
+        refusals = Refusals(board, guest, known.hosts, self.app.conf)
         rows.sort(key=lambda row: (-row[1].score, row[0]))
         return {
             "guest": guest.uuid or None,
@@ -81,7 +96,9 @@ class Explain(ReportCommand):
             "project": guest.project,
             "trust_scope": guest.scope_key(board.scope),
             "scored_by": _basis(scorer),
-            "hosts": [_host(board, guest, name, verdict) for name, verdict in rows],
+            "hosts": [
+                _host(board, guest, name, verdict, refusals) for name, verdict in rows
+            ],
             "notes": list(_NOTES),
         }
 
@@ -94,7 +111,7 @@ class Explain(ReportCommand):
                 f"{who}: {size}, trust scope {answer['trust_scope']}, scored by "
                 f"{answer['scored_by']}.",
                 aligned(
-                    ("host", "score", "shared MB", "available MB", "booked MB", "why"),
+                    _TITLES,
                     [
                         (
                             host["host"],
@@ -103,12 +120,14 @@ class Explain(ReportCommand):
                             host["available_mb"],
                             host["booked_mb"],
                             host["why"],
+                            ", ".join(host["would_refuse"]) or "nobody",
                         )
                         for host in hosts
                     ],
                 )
                 if hosts
                 else "No host is known.",
+                *_reasons(hosts),
                 "\n".join(answer["notes"]),
             )
         )
@@ -173,8 +192,21 @@ def _basis(scorer: Scorer) -> str:
     return f"the profile {scorer.profile}"
 
 
+def _reasons(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
+    lines = [
+        f"{name} would refuse {host['host']}: {why}."
+        for host in hosts
+        for name, why in host["would_refuse"].items()
+    ]
+    return ["\n".join(lines)] if lines else []
+
+
 def _host(
-    board: Scoreboard, guest: Guest, name: str, verdict: Verdict
+    board: Scoreboard,
+    guest: Guest,
+    name: str,
+    verdict: Verdict,
+    refusals: Refusals,
 ) -> dict[str, Any]:
     line = board.host(name)
     assert line is not None, "a host of the board is on the board"
@@ -188,4 +220,5 @@ def _host(
         "booked_mb": verdict.booked_mb,
         "finding": verdict.finding.value,
         "why": verdict.finding.sentence,
+        "would_refuse": refusals.of(name),
     }

@@ -28,7 +28,8 @@ together. A guest of which neither knows project and flavor is foreign unless
 
 No filter of Nova sees a boot or a migration that forces a host, a rebuild, the
 start of a guest that was shut off or a resize that is reverted; nor what another
-request books on the host at the same time. ``membuddies status`` names the hosts
+request has booked on the host, before nova-compute announces it: when the guest has
+been spawned, or its live migration has ended. ``membuddies status`` names the hosts
 where guests have met.
 """
 

@@ -75,6 +75,53 @@ def test_the_report_says_what_no_score_can_change(shell, filled):
     assert "Nova asks no weigher where one host is left" in done.stdout
 
 
+def refused_by(shell, *arguments):
+    return {
+        host["host"]: host["would_refuse"]
+        for host in shell.json("explain", *arguments)["hosts"]
+    }
+
+
+def test_it_tells_which_filters_would_refuse_a_host_if_enabled(shell, filled):
+    found = refused_by(shell, *NEW, "--memory-mb", 16)
+    # Of c1's guests one is of another project; c2 holds one of the same.
+    assert found["c1"] == {
+        "KsmIsolationFilter": "guests there do not belong to project:red"
+    }
+    assert found["c2"] == {}
+    report = shell.run("explain", *NEW, "--memory-mb", "16").stdout
+    assert "KsmIsolationFilter would refuse c1: guests there do not belong" in report
+    assert "where nova-scheduler enables them" in report
+
+
+def test_a_guest_that_is_too_large_would_be_refused_for_want_of_memory(shell, filled):
+    found = refused_by(shell, *NEW, "--memory-mb", 1025)
+    # c1 has 1024 MB available, and a quarter of what KSM saves there is kept.
+    assert found["c1"]["MemoryPressureFilter"] == (
+        "1008 MB are left for guests if merged pages come apart"
+    )
+    assert found["c2"] == {
+        "MemoryPressureFilter": "1024 MB are left for guests if merged pages come apart"
+    }
+
+
+def test_what_aggregates_say_decides_whom_the_isolation_would_refuse(shell, filled):
+    free = dataclasses.replace(known_cloud.HOSTS[1], ksm_free=True)
+    reserved = dataclasses.replace(known_cloud.HOSTS[0], trust_group="blue")
+    with filled.writer() as session:
+        inventory.replace(session, [reserved, free], known_cloud.GUESTS, time.time())
+    green = ("--image", "i1", "--project", "green", "--memory-mb", 16)
+    found = refused_by(shell, *green)
+    assert found["c1"] == {
+        "KsmIsolationFilter": "it takes only guests of the trust group blue"
+    }
+    # The operator keeps KSM off there, and its agent confirms it.
+    assert found["c2"] == {}
+    with filled.writer() as session:
+        inventory.replace(session, known_cloud.HOSTS, known_cloud.GUESTS, time.time())
+    assert "KsmIsolationFilter" in refused_by(shell, *green)["c2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
