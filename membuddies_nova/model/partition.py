@@ -59,6 +59,7 @@ class Partition:
         self._free: list[int] = []
         self._columns: dict[int, int] = {}
         self._kinds: dict[tuple[int, ...], int] = {}
+        self._most_kinds = 0
         self._home = np.full(len(members), _NOWHERE)
         self._kind = np.zeros(len(members), np.int64)
         for number, member in enumerate(self._members):
@@ -78,11 +79,6 @@ class Partition:
         return (
             self._holders.memory_bytes + self.consensus.memory_bytes + self._own.nbytes
         )
-
-    def member(self, guest: str) -> Member | None:
-        """A guest as it counts now."""
-        number = self._numbers.get(guest)
-        return None if number is None else self._members[number]
 
     @property
     def guests(self) -> Mapping[str, int]:
@@ -145,6 +141,7 @@ class Partition:
         self._members[number] = new
         self._settle(number, new)
         self._review(number, shared)
+        self._forget_kinds()
         if member is None:
             self._free.append(self._numbers.pop(guest))
 
@@ -197,6 +194,14 @@ class Partition:
 
     def _kind_of(self, rows: tuple[int, ...]) -> int:
         return self._kinds.setdefault(rows, len(self._kinds))
+
+    def _forget_kinds(self) -> None:
+        """Forget the sets of rows that nobody teaches, once there may be many."""
+        if len(self._kinds) > self._most_kinds:
+            used, self._kind = np.unique(self._kind, return_inverse=True)
+            known = list(self._kinds)
+            self._kinds = {known[kind]: new for new, kind in enumerate(used.tolist())}
+            self._most_kinds = 2 * len(self._kinds) + 8
 
     def _room(self) -> None:
         """Have room for all columns."""

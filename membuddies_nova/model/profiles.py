@@ -28,6 +28,7 @@ import scipy.sparse
 from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.model.consensus import Numbers, in_steps
+from membuddies_nova.model.index import Floats
 from membuddies_nova.model.partition import Member, Partition
 from membuddies_nova.model.sharing import PAGES_PER_MB
 from membuddies_nova.model.snapshot import ClusterSnapshot
@@ -102,8 +103,8 @@ class Learner:
         self._of_key: dict[str, list[str]] = {}
         self._partitions: dict[str, Partition] = {}
         self._shifts: dict[str, int] = {}
-        # Of each partition's guests the place in the snapshot, and the number.
-        self._places: dict[str, tuple[Numbers, Numbers]] = {}
+        self._places: dict[str, int] = {}
+        self._told: dict[str, _Told] = {}
         self._profiles: Profiles | None = None
 
     @property
@@ -139,7 +140,8 @@ class Learner:
             self._of_key = _by_key(
                 (uuid, pupil.key) for uuid, pupil in self._pupils.items()
             )
-            self._places = {}
+            self._places = {guest.uuid: at for at, guest in enumerate(self._guests)}
+            self._told, self._profiles = {}, None
             changed = [
                 uuid
                 for uuid in pupils.keys() | self._pupils.keys()
@@ -154,13 +156,11 @@ class Learner:
                 each[uuid].key for each in (pupils, self._pupils) if uuid in each
             }
         )
-        if touched or not self._places:
-            self._profiles = None
         self.counted_anew = self.changed = 0
         for key, uuids in touched.items():
+            self._profiles = None
+            self._told.pop(key, None)
             self._count_key(key, self._of_key.get(key, []), uuids)
-        if not self._places:
-            self._place()
 
     def _pupils_of(self, samples: Mapping[str, Sample]) -> dict[str, "_Pupil"]:
         """The guests that have a fingerprint, by uuid."""
@@ -206,7 +206,6 @@ class Learner:
             return
         self.counted_anew += 1
         self._shifts[key] = shift
-        self._places = {}
         self._partitions[key] = Partition(
             {uuid: self._member(uuid, shift) for uuid in uuids}, len(self._hosts)
         )
@@ -219,53 +218,49 @@ class Learner:
             teaches=pupil.teaches,
         )
 
-    def _place(self) -> None:
-        """Find the place of each partition's guests in the snapshot."""
-        places = {guest.uuid: at for at, guest in enumerate(self._guests)}
-        for key, partition in self._partitions.items():
-            numbers = partition.guests
-            self._places[key] = (
-                np.array([places[uuid] for uuid in numbers], np.int64),
-                np.fromiter(numbers.values(), np.int64, len(numbers)),
-            )
-
     def _written(self) -> Profiles:
-        rows = tuple(
-            sorted(
-                (key, profile)
-                for key, partition in self._partitions.items()
-                for profile in partition.consensus.rows
-            )
-        )
-        row_numbers = {row: number for number, row in enumerate(rows)}
+        for key in self._partitions.keys() - self._told.keys():
+            self._told[key] = self._tell(key)
+        rows: list[tuple[str, str]] = []
         expected, overlap, own = _Entries(), _Entries(), _Entries()
-        for key, partition in self._partitions.items():
-            scale = float(1 << self._shifts[key]) / PAGES_PER_MB
-            sums = partition.consensus
-            mine = np.fromiter(sums.rows.values(), np.int64, len(sums.rows))
-            to = np.array([row_numbers[key, profile] for profile in sums.rows])
-            hosts = partition.columns
-            block = sums.expected[mine, : len(hosts)]
-            row, column = np.nonzero(block)
-            share = block[row, column] * scale / (sums.sizes[mine[row]] + 1.0)
-            expected.add(to[row], hosts[column], share)
-            block = sums.overlap[np.ix_(mine, mine)]
-            row, column = np.nonzero(block)
-            among = np.sqrt(
-                (sums.sizes[mine[row]] + 1.0) * (sums.sizes[mine[column]] + 1.0)
-            )
-            share = in_steps(block[row, column]) * scale / among
-            overlap.add(to[row], to[column], share)
-            at, numbers = self._places[key]
-            guest, host, items = partition.best_hosts(numbers)
-            own.add(at[guest], host, items * scale)
-        guests, host_count = len(self._guests), len(self._hosts)
+        for key, told in sorted(self._told.items()):
+            first = len(rows)
+            rows += [(key, profile) for profile in told.profiles]
+            row, host, share_mb = told.expected
+            expected.add(row + first, host, share_mb)
+            row, other, share_mb = told.overlap
+            overlap.add(row + first, other + first, share_mb)
+            own.add(*told.own)
+        hosts = len(self._hosts)
         return Profiles(
-            rows=rows,
-            expected_mb=expected.matrix((len(rows), host_count)),
+            rows=tuple(rows),
+            expected_mb=expected.matrix((len(rows), hosts)),
             overlap_mb=overlap.matrix((len(rows), len(rows))),
-            own_mb=own.matrix((guests, host_count)),
+            own_mb=own.matrix((len(self._guests), hosts)),
         )
+
+    def _tell(self, key: str) -> "_Told":
+        """A trust scope's part of the profiles."""
+        partition = self._partitions[key]
+        scale = float(1 << self._shifts[key]) / PAGES_PER_MB
+        sums = partition.consensus
+        profiles = sorted(sums.rows)
+        numbers = np.array([sums.rows[profile] for profile in profiles], np.int64)
+        sizes, hosts = sums.sizes[numbers] + 1.0, partition.columns
+        block = sums.expected[numbers, : len(hosts)]
+        row, column = np.nonzero(block)
+        expected = row, hosts[column], block[row, column] * scale / sizes[row]
+        block = in_steps(sums.overlap[np.ix_(numbers, numbers)])
+        row, other = np.nonzero(block)
+        among = np.sqrt(sizes[row] * sizes[other])
+        overlap = row, other, block[row, other] * scale / among
+        guests = partition.guests
+        places = np.array([self._places[guest] for guest in guests], np.int64)
+        guest, host, items = partition.best_hosts(
+            np.fromiter(guests.values(), np.int64, len(guests))
+        )
+        own_mb = items.astype(np.float64) * scale
+        return _Told(profiles, expected, overlap, (places[guest], host, own_mb))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -288,6 +283,23 @@ def _by_key(named: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
     for uuid, key in named:
         found[key].append(uuid)
     return found
+
+
+_Triples = tuple[Numbers, Numbers, Floats]
+"""Entries of a matrix: rows, columns, megabytes."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Told:
+    """What the profiles tell of one trust scope, with rows by its profiles.
+
+    :ivar own: by the guests' places in the snapshot
+    """
+
+    profiles: list[str]
+    expected: _Triples
+    overlap: _Triples
+    own: _Triples
 
 
 class _Entries:
