@@ -35,6 +35,8 @@ def host_from_json(facts: JsonObject, **newest: Any) -> Host:
     known["aggregates"] = tuple(
         Aggregate(**_known(Aggregate, entry)) for entry in facts.get("aggregates", ())
     )
+    if known.get("cpu_traits") is not None:
+        known["cpu_traits"] = tuple(known["cpu_traits"])
     return Host(**{**known, **newest})
 
 

@@ -28,6 +28,7 @@ from membuddies_nova.cluster import (
     told_by,
 )
 from membuddies_nova.inventory.cloud import InventoryError, Json
+from membuddies_nova.inventory.providers import Provider
 
 CELL_KEY = "membuddies:cell"
 
@@ -52,15 +53,15 @@ def hosts_of(
     services: Iterable[Json],
     hypervisors: Iterable[Json],
     aggregates: Iterable[Json],
-    inventories: Mapping[str, Mapping[str, Any]],
+    providers: Mapping[str, Provider],
     overhead_mb: int,
 ) -> list[Host]:
     """The hosts that run guests, one for each compute service.
 
     A service with several hypervisors (Ironic's) runs no guests of ours.
 
-    :param inventories: Placement's, by hypervisor id; a host that has none there
-        can take no guest
+    :param providers: Placement's, by hypervisor id; a host that has no inventories
+        there can take no guest
     """
     nodes = defaultdict(list)
     for hypervisor in hypervisors:
@@ -71,9 +72,9 @@ def hosts_of(
         name = service["host"]
         if len(nodes[name]) == 1:
             node = nodes[name][0]
-            inventory = inventories.get(node["id"], {})
+            provider = providers.get(node["id"], Provider())
             found.append(
-                _host(service, node, joined.get(name, ()), inventory, overhead_mb)
+                _host(service, node, joined.get(name, ()), provider, overhead_mb)
             )
     return found
 
@@ -92,9 +93,10 @@ def _host(
     service: Json,
     hypervisor: Json,
     aggregates: tuple[Aggregate, ...],
-    inventory: Mapping[str, Any],
+    provider: Provider,
     overhead_mb: int,
 ) -> Host:
+    inventory = provider.inventories
     memory = inventory.get("MEMORY_MB", _NONE)
     cpus = inventory.get("VCPU", _NONE)
     disk = inventory.get("DISK_GB", _NONE)
@@ -118,6 +120,7 @@ def _host(
         hypervisor_hostname=hypervisor["hypervisor_hostname"],
         hypervisor_type=hypervisor["hypervisor_type"],
         hypervisor_version=hypervisor["hypervisor_version"],
+        cpu_traits=provider.cpu_traits,
         trust_group=told_by(aggregates, TRUST_GROUP_KEY),
         ksm_free=declared_ksm_free(aggregates),
     )

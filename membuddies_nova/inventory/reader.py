@@ -19,6 +19,7 @@ Nova       /v2.1/os-aggregates                         os-aggregates:index
 Nova       /v2.1/os-server-groups?all_projects=true    os-server-groups:index
 Nova       /v2.1/os-server-groups/{id}                 os-server-groups:show
 Placement  /resource_providers/{id}/inventories        inventories:list
+Placement  /resource_providers/{id}/traits             traits:list
 Glance     /v2/images?visibility=all                   get_images
 Cinder     /v3/{project}/volumes/detail?all_tenants=1  volume:get_all
 =========  ==========================================  =============================
@@ -28,11 +29,10 @@ The list of servers must also show the guests' hosts
 (``os-flavor-extra-specs:index``). A server group is read by its id only for a
 credential that is not an administrator: Nova lists the groups of all projects to
 administrators alone. Cinder is asked only while there are volume-booted guests;
-where it does not answer, their image is unknown. Nova must know microversion 2.100
-(release 2025.1).
+where it does not answer, their image is unknown. Traits are asked for only when a
+provider has changed; where they are refused, processors are not compared. Nova must
+know microversion 2.100 (release 2025.1).
 """
-
-from typing import Any
 
 from oslo_config import cfg
 from oslo_log import log as logging
@@ -63,6 +63,7 @@ from membuddies_nova.inventory.hosts import (
     hosts_of,
     require_all_cells,
 )
+from membuddies_nova.inventory.providers import Providers
 
 LOG = logging.getLogger(__name__)
 
@@ -76,6 +77,7 @@ class InventoryReader:
     def __init__(self, conf: cfg.ConfigOpts) -> None:
         self._options = conf[options.GROUP]
         self._cloud = Cloud.from_conf(conf)
+        self._providers = Providers(self._cloud)
         self._volume_images: dict[str, ImageFacts] = {}
         self._cinder_error: str | None = None
 
@@ -128,10 +130,7 @@ class InventoryReader:
         aggregates = self._cloud.get("compute", "/os-aggregates")["aggregates"]
         images = self._cloud.listed("image", "/images", "images", {"visibility": "all"})
         self._ask_cinder(servers)
-        inventories = {
-            hypervisor["id"]: self._inventories(hypervisor["id"])
-            for hypervisor in hypervisors
-        }
+        providers = self._providers.read(hypervisor["id"] for hypervisor in hypervisors)
         # Asked again: a cell that went away meanwhile left its guests out.
         services = self._services()
         require_all_cells(services)
@@ -147,7 +146,7 @@ class InventoryReader:
                 services,
                 hypervisors,
                 aggregates,
-                inventories,
+                providers,
                 self._options.guest_overhead_mb,
             ),
             guests_of(servers, surroundings, now),
@@ -177,16 +176,6 @@ class InventoryReader:
                 continue  # deleted since; its policy binds nobody any more
             groups.append(answer["server_group"])
         return groups
-
-    def _inventories(self, hypervisor_id: str) -> dict[str, Any]:
-        """Placement's inventories of a compute node, which has the same id there."""
-        try:
-            inventories: dict[str, Any] = self._cloud.get(
-                "placement", f"/resource_providers/{hypervisor_id}/inventories"
-            )["inventories"]
-        except NotFoundError:
-            return {}
-        return inventories
 
     def _ask_cinder(self, servers: list[Json]) -> None:
         """Learn the images of volume-booted guests; keep them if Cinder is away."""

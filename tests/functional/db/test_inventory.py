@@ -21,6 +21,7 @@ HOST = Host(
     disk_gb=100,
     zone="nova",
     cell="cell1",
+    cpu_traits=("HW_CPU_X86_AVX", "HW_CPU_X86_AVX2"),
     aggregates=(Aggregate(name="fast", metadata={"membuddies:movable": "no"}),),
     up=False,
     hypervisor_version=8002002,

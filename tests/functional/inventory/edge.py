@@ -39,10 +39,21 @@ class Edge:
         self.token_id = "t1"
         self.building: dict[str, int] = {}
         self.requests: list[tuple[str, dict[str, str]]] = []
+        provider = f"/placement/resource_providers/{records.NODE.format(1)}"
         self.objects: dict[str, records.Record] = {
-            f"/placement/resource_providers/{records.NODE.format(1)}/inventories": {
-                "inventories": {"MEMORY_MB": records.inventory(4096)}
-            }
+            f"{provider}/inventories": {
+                "inventories": {"MEMORY_MB": records.inventory(4096)},
+                "resource_provider_generation": 7,
+            },
+            f"{provider}/traits": {
+                "traits": [
+                    "HW_CPU_X86_AVX2",
+                    "COMPUTE_NODE",
+                    "HW_CPU_X86_AVX",
+                    "HW_CPU_HYPERTHREADING",
+                ],
+                "resource_provider_generation": 7,
+            },
         }
         self.lists: dict[str, tuple[str, list[records.Record]]] = {
             "/compute/v2.1/servers/detail": ("servers", [records.server()]),

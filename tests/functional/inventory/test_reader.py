@@ -17,6 +17,8 @@ from tests.unit.inventory import records
 
 NOW = 1_800_000_000.0
 SERVERS = "/compute/v2.1/servers/detail"
+PROVIDER = f"/placement/resource_providers/{records.NODE.format(1)}"
+INVENTORIES, TRAITS = f"{PROVIDER}/inventories", f"{PROVIDER}/traits"
 VOLUMES = "/block-storage/v3/volumes/detail"
 
 
@@ -179,6 +181,28 @@ def test_a_host_that_placement_does_not_know_yet_has_no_room(reader, edge):
     edge.objects.clear()
     [host], *_ = reader.read(NOW)
     assert host.real_memory_mb == 0
+
+
+def test_placement_tells_the_processors_and_is_asked_again_only_after_a_change(
+    reader, edge
+):
+    for _ in range(2):
+        hosts, _, _ = reader.read(NOW)
+        assert hosts[0].cpu_traits == ("HW_CPU_X86_AVX", "HW_CPU_X86_AVX2")
+    assert [path for path, _ in edge.requests].count(TRAITS) == 1
+
+    edge.objects[INVENTORIES]["resource_provider_generation"] = 8
+    edge.objects[TRAITS] = {"traits": [], "resource_provider_generation": 8}
+    hosts, _, _ = reader.read(NOW)
+    assert hosts[0].cpu_traits == ()
+
+
+def test_a_credential_that_may_not_see_traits_costs_no_reading(reader, edge):
+    edge.faults[TRAITS] = lambda handler: edge_module.send(
+        handler, 403, {"errors": [{"detail": "Policy does not allow traits:list"}]}
+    )
+    hosts, _, _ = reader.read(NOW)
+    assert (hosts[0].memory_mb, hosts[0].cpu_traits) == (4096, None)
 
 
 def test_a_cloud_without_volume_booted_guests_never_asks_cinder(reader, edge):

@@ -6,6 +6,7 @@ import pytest
 from membuddies_nova.cluster import Aggregate
 from membuddies_nova.inventory.cloud import InventoryError
 from membuddies_nova.inventory.hosts import hosts_of, require_all_cells
+from membuddies_nova.inventory.providers import Provider
 from tests.unit.inventory import records
 
 INVENTORIES = {
@@ -17,12 +18,21 @@ INVENTORIES = {
 }
 
 
-def host(service=None, hypervisors=None, aggregates=(), inventories=INVENTORIES):
+def host(
+    service=None,
+    hypervisors=None,
+    aggregates=(),
+    inventories=INVENTORIES,
+    cpu_traits=None,
+):
     [found] = hosts_of(
         [service or records.service()],
         hypervisors or [records.hypervisor()],
         aggregates,
-        inventories,
+        {
+            node: Provider(inventories=inventory, cpu_traits=cpu_traits)
+            for node, inventory in inventories.items()
+        },
         100,
     )
     return found
@@ -40,6 +50,11 @@ def test_a_host_has_nova_s_names_and_placement_s_sizes():
     assert found.overhead_mb == 100
     assert found.enabled
     assert found.up
+
+
+def test_a_host_has_the_processors_that_placement_names():
+    assert host(cpu_traits=("HW_CPU_X86_AVX",)).cpu_traits == ("HW_CPU_X86_AVX",)
+    assert host().cpu_traits is None
 
 
 def test_a_host_that_placement_does_not_know_has_no_room():
