@@ -40,12 +40,15 @@ def memory(monkeypatch):
 
 @pytest.fixture
 def host_manager(nova_conf, monkeypatch):
-    """Nova's own HostManager, without its database: makes and asks its filters."""
+    """Nova's own HostManager, without its database: makes and asks its filters.
 
-    def make(*classes):
+    Called with our filters' classes, and the names of those of Nova's to enable.
+    """
+
+    def make(*classes, novas=()):
         nova_conf.config(
             available_filters=["nova.scheduler.filters.all_filters", *classes],
-            enabled_filters=[name.rpartition(".")[2] for name in classes],
+            enabled_filters=[*novas, *(name.rpartition(".")[2] for name in classes)],
             group="filter_scheduler",
         )
         for name in ("refresh_cells_caches", "_init_aggregates", "_init_instance_info"):

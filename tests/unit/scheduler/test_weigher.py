@@ -120,16 +120,35 @@ def test_a_single_weight_is_that_of_the_whole_list(weigher, boards):
     assert weigher._weigh_object(state("m0"), spec()) == 0.25
 
 
-def test_a_clock_that_jumps_back_makes_no_board_younger(
-    weigher, boards, nova_conf, monkeypatch
+@pytest.mark.parametrize("jump_seconds", [-86400, 86400])
+def test_a_clock_that_jumps_makes_no_board_younger_or_older(
+    weigher, boards, nova_conf, monkeypatch, jump_seconds
 ):
-    # Wall clocks jump; what counts is the time that never goes back.
-    boards.hold(KIN_ON_M0)
-    _, heard_at = boards._held
     nova_conf.config(board_age_limit_seconds=60, group="membuddies")
-    monkeypatch.setattr(local_board.time, "time", lambda: heard_at - 86400.0)
-    monkeypatch.setattr(local_board.time, "monotonic", lambda: heard_at + 61)
-    assert weigh([weigher], [state("m0"), state("m1")], spec())["m0"] == 0.0
+    clock = Clock()
+    monkeypatch.setattr(local_board, "time", clock)
+    boards.hold(KIN_ON_M0)
+    clock.wall += jump_seconds
+    for passed, expected in ((59, 5.0), (2, 0.0)):
+        clock.pass_seconds(passed)
+        assert weigh([weigher], [state("m0"), state("m1")], spec())["m0"] == expected
+
+
+class Clock:
+    """The clocks of the machine, of which the wall's may be set: module ``time``."""
+
+    def __init__(self):
+        self.wall, self.since_boot = 1_800_000_000.0, 5000.0
+
+    def pass_seconds(self, seconds):
+        self.wall += seconds
+        self.since_boot += seconds
+
+    def time(self):
+        return self.wall
+
+    def monotonic(self):
+        return self.since_boot
 
 
 @pytest.mark.parametrize(
