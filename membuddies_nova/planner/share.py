@@ -7,6 +7,8 @@ guests that the rest does not need to have moved go home, and the order is found
 anew.
 """
 
+import collections
+
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.model.sharing import PAGES_PER_MB
 from membuddies_nova.planner.draft import Draft, Stop
@@ -21,6 +23,9 @@ _ROUNDING_MB = 1e-7
 _SEARCH_ITEMS = 4_000_000
 """Sampled items that a search works with; of larger clouds it sees coarser samples.
 What the moves of the plan gain is computed with all of them."""
+
+_MOVES_A_GUEST = 2
+"""To where it waits and on to its place."""
 
 _AGREEING = 0.98
 """A plan is as good as the search meant it to be if, where the search saw coarser
@@ -106,12 +111,15 @@ def _walked(draft: Draft, layout: Layout, search: Search, budget: Budget) -> Dra
     if not steps:
         return draft
     last = {row: column for row, column, _ in steps}
+    times = collections.Counter(row for row, _, _ in steps)
     layout.take(last)
     if not search.is_surely_better(layout.home, 0.0):
         return draft
     planned, left = follow(draft.fork(), _targets(layout))
     if not left:
         return planned
+    if max(times.values()) > _MOVES_A_GUEST:
+        return draft
     planned = draft.fork()
     for row, column, _ in steps:
         guest, host = layout.guests[row], layout.hosts[column]
