@@ -8,6 +8,7 @@ anew.
 """
 
 import collections
+from collections.abc import Mapping, Sequence
 
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.model.sharing import PAGES_PER_MB
@@ -16,7 +17,7 @@ from membuddies_nova.planner.layout import Layout
 from membuddies_nova.planner.relabel import relabel
 from membuddies_nova.planner.route import follow
 from membuddies_nova.planner.search import Budget, Search
-from membuddies_nova.planner.walk import Walk
+from membuddies_nova.planner.walk import Step, Walk
 
 _ROUNDING_MB = 1e-7
 
@@ -107,19 +108,26 @@ def _reached(draft: Draft, layout: Layout, search: Search) -> Draft:
 
 def _walked(draft: Draft, layout: Layout, search: Search, budget: Budget) -> Draft:
     """The moves to the best layout that single steps are found to reach."""
-    steps = Walk(layout, budget).best()
-    if not steps:
-        return draft
-    last = {row: column for row, column, _ in steps}
-    times = collections.Counter(row for row, _, _ in steps)
-    layout.take(last)
-    if not search.is_surely_better(layout.home, 0.0):
-        return draft
-    planned, left = follow(draft.fork(), _targets(layout))
-    if not left:
-        return planned
-    if max(times.values()) > _MOVES_A_GUEST:
-        return draft
+    for steps in Walk(layout, budget).best():
+        last = {row: column for row, column, _ in steps}
+        layout.take(last)
+        if not search.is_surely_better(layout.home, 0.0):
+            return draft
+        planned, left = follow(draft.fork(), _targets(layout))
+        if not left:
+            return planned
+        times = collections.Counter(row for row, _, _ in steps)
+        if max(times.values()) <= _MOVES_A_GUEST:
+            stepped = _stepped(draft, layout, steps, last)
+            if stepped is not None:
+                return stepped
+    return draft
+
+
+def _stepped(
+    draft: Draft, layout: Layout, steps: Sequence[Step], last: Mapping[int, int]
+) -> Draft | None:
+    """The draft with a walk's steps, None if a rule stops one."""
     planned = draft.fork()
     for row, column, _ in steps:
         guest, host = layout.guests[row], layout.hosts[column]
@@ -128,7 +136,7 @@ def _walked(draft: Draft, layout: Layout, search: Search, budget: Budget) -> Dra
         else:
             stop = planned.try_park(guest, host, layout.hosts[last[row]])
         if stop is not None:
-            return draft
+            return None
     return planned
 
 

@@ -48,14 +48,15 @@ class Walk:
         self._saved: dict[tuple[int, int], float] = {}
         self._reached = layout.home.copy()
 
-    def best(self) -> list[Step]:
+    def best(self) -> Iterator[list[Step]]:
         """The steps to the layout of the highest value, less what they all cost.
 
-        :returns: none if staying is best, or if the cluster is too large to walk
+        Then those to the next that were the best of all for a while. None if staying
+        is best, or if the cluster is too large to walk.
         """
         layout = self._layout
         if len(layout.guests) > _GUESTS or not self._rows:
-            return []
+            return
         states = _STEPS // (len(self._rows) * len(layout.hosts))
         layout.restore(layout.home)
         most = layout.moves_left
@@ -83,7 +84,8 @@ class Walk:
                 heapq.heappush(heap, (-value, next(order), length + 1, following))
                 if value > ends[-1][0]:
                     ends.append((value, following))
-        return _path(came, start, ends[-1][1])
+        for _, end in ends[:0:-1]:
+            yield _path(came, start, end)
 
     def _start(self) -> State:
         state = [0] * len(self._layout.hosts)
