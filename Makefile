@@ -8,9 +8,11 @@ DEMO := $(PYTHON) -W ignore -m tests.cloud.demo
 PYTEST := $(PYTHON) -m pytest
 # A busy machine needs minutes to bring the cloud up before the first test.
 CLOUD_TESTS := $(PYTEST) --timeout=900 tests/cloud
-AGENT_TESTS := tests/functional/agent
+AGENT := tests/functional/agent
+# The tests of a file share the services that they need.
+AGENT_TESTS := $(PYTEST) --numprocesses=2 --dist=loadfile $(AGENT)
 # They mostly wait, for a broker or for a lease to expire.
-FUNCTIONAL_TESTS := $(PYTEST) --numprocesses=4 --ignore=$(AGENT_TESTS) tests/functional
+FUNCTIONAL_TESTS := $(PYTEST) --numprocesses=4 --ignore=$(AGENT) tests/functional
 DEVSTACK_FILES := devstack/plugin.sh devstack/settings devstack/lib/membuddies
 SHELL_FILES := $(sort $(shell git ls-files '*.sh') .ci/run $(DEVSTACK_FILES))
 BENCHMARKS := $(shell grep -l '__main__' tests/benchmarks/*.py | sed 's/\.py$$//; s|/|.|g')
@@ -55,7 +57,7 @@ test: lint
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=line test-with-ksm test-without-ksm
 
 test-with-ksm: venv
-	$(PYTEST) $(AGENT_TESTS)
+	$(AGENT_TESTS)
 	$(CLOUD_TESTS)
 
 # DevStack's plugin is tested where DEVSTACK_DIR names a DevStack tree.
@@ -71,7 +73,7 @@ test-unit: venv
 # Starts its own RabbitMQ and MariaDB on loopback.
 test-functional: venv
 	$(FUNCTIONAL_TESTS)
-	$(PYTEST) $(AGENT_TESTS)
+	$(AGENT_TESTS)
 
 # The guests' module and tracer, in guests with Debian's kernels.
 test-kmod: venv guest-packages

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the machine lends to these tests: KSM, huge pages, a libvirt."""
 
+import fcntl
 import pathlib
 import tempfile
 
@@ -11,6 +12,7 @@ from membuddies_agent import reporter, scanner
 from membuddies_nova.conf import agent, bus
 from tests.functional.agent import ksm, libvirt_daemon
 
+_HUGE_PAGES_LOCK = pathlib.Path("/tmp/membuddies-huge-pages.lock")
 _HUGE_PAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
 
 
@@ -22,12 +24,14 @@ def borrowed_ksm():
 
 @pytest.fixture
 def huge_pages():
-    """Enough huge pages for a guest of 64 MB."""
-    before = _HUGE_PAGES.read_text()
-    _HUGE_PAGES.write_text(str(int(before) + 40))
-    assert int(_HUGE_PAGES.read_text()) >= int(before) + 32
-    yield
-    _HUGE_PAGES.write_text(before)
+    """Enough huge pages for a guest of 64 MB, for one test of the machine at a time."""
+    with _HUGE_PAGES_LOCK.open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        before = _HUGE_PAGES.read_text()
+        _HUGE_PAGES.write_text(str(int(before) + 40))
+        assert int(_HUGE_PAGES.read_text()) >= int(before) + 32
+        yield
+        _HUGE_PAGES.write_text(before)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +54,7 @@ def libvirt(libvirt_daemon_for_all):
 @pytest.fixture
 def conf(tmp_path, transport_url, libvirt, monkeypatch):
     """An agent's options: all it does is done every second."""
+    monkeypatch.setattr(reporter, "_FIRST_WITHIN_SECONDS", 0.1)
     monkeypatch.setattr(reporter, "_COALESCE_SECONDS", 0.1)
     monkeypatch.setattr(scanner, "_LOOK_SECONDS", 0.1)
     key_file = tmp_path / "key"

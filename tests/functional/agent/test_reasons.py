@@ -84,7 +84,9 @@ def test_a_guest_that_has_just_started_is_too_young_until_it_is_not(
         controller.stored(uuid)
 
 
-def test_a_guest_that_ends_while_libvirt_is_away_is_gone(conf, libvirt):
+def test_a_guest_that_ends_while_libvirt_is_away_is_gone(conf, libvirt, monkeypatch):
+    # Nobody tells that it is back.
+    monkeypatch.setattr(roster, "_REFRESH_SECONDS", 0.5)
     uuid = PREFIX + "09"
     libvirt.create(domain_xml(uuid))
     with controlling(conf) as controller, running(conf):
