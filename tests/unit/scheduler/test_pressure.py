@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """MemoryPressureFilter in Nova's own hands: its manager, handler, options, objects."""
 
+import itertools
 import logging
+import threading
 
 import pytest
 
@@ -162,3 +164,33 @@ def test_a_thousand_refusals_are_one_line(manager, boards, caplog):
     ours = [r.getMessage() for r in caplog.records if "membuddies" in r.name]
     assert len(ours) == 1
     assert "1 of 1 hosts" in ours[0]
+
+
+def test_hosts_may_gain_and_lose_guests_while_they_are_judged(manager, boards, caplog):
+    uuids = [instance_uuid(number) for number in range(100)]
+    # Of two guests that come and go only Nova knows.
+    known = tuple(GuestRow(uuid=uuid, host="m0") for uuid in uuids[2:])
+    boards.hold(board_of(8000, known))
+    (one,) = manager.enabled_filters
+    host = state("m0", instances=range(50))
+    stub = objects.Instance(uuid=uuids[0])
+    changed, done = threading.Event(), threading.Event()
+
+    def change():
+        for number in itertools.cycle(range(100)):
+            host.instances[uuids[number - 50]] = stub
+            host.instances.pop(uuids[number])
+            changed.set()
+            if done.wait(1e-4):
+                return
+
+    thread = threading.Thread(target=change)
+    thread.start()
+    try:
+        assert changed.wait(60)
+        request = spec()
+        assert {one.host_passes(host, request) for _ in range(10_000)} == {True}
+    finally:
+        done.set()
+        thread.join()
+    assert not [r for r in caplog.records if "membuddies" in r.name]

@@ -22,7 +22,7 @@ from tests.unit.scheduler.requests import (
     spec,
     state,
 )
-from tests.unit.scoreboard.boards import board
+from tests.unit.scoreboard.boards import GuestRow, board
 
 WEIGHERS = [
     "nova.scheduler.weights.all_weighers",
@@ -216,12 +216,14 @@ def test_a_multiplier_that_cannot_be_read_counts_as_zero(weigher):
 
 def test_a_host_may_gain_and_lose_guests_while_it_is_weighed(weigher, boards, caplog):
     caplog.set_level(logging.WARNING)
-    boards.hold(KIN_ON_M0)
+    uuids = [instance_uuid(number) for number in range(100)]
+    # Of two guests that come and go only Nova knows.
+    known = tuple(GuestRow(uuid=uuid, host="m0", row=ROW) for uuid in uuids[2:])
+    boards.hold(board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, guests=known))
     host = state("m0", instances=range(50))
     changed, done = threading.Event(), threading.Event()
 
     stub = objects.Instance(uuid=instance_uuid(0))
-    uuids = [instance_uuid(number) for number in range(100)]
 
     def change():
         for number in itertools.cycle(range(100)):
