@@ -62,6 +62,8 @@ class Walk:
         most = layout.moves_left
         start = self._start()
         lengths = {start: 0}
+        # On the way to each state: who was moved at all, and who was moved twice.
+        moved = {start: (0, 0)}
         came: dict[State, tuple[State, Step]] = {}
         ends: list[tuple[float, State]] = [(0.0, start)]
         order = itertools.count()
@@ -73,13 +75,18 @@ class Walk:
                 continue
             looked += 1
             self._budget.spend(len(self._rows))
+            once, twice = moved[state]
             for row, column, source in self._steps(state):
+                bit = 1 << row
+                if twice & bit:
+                    continue
                 following = _after(state, row, source, column)
                 if lengths.get(following, length + 2) <= length + 1:
                     continue
                 value = -lost - layout.cost[row]
                 value += self._gain(state, following, source, column)
                 lengths[following] = length + 1
+                moved[following] = (once | bit, twice | once & bit)
                 came[following] = (state, (row, column, source))
                 heapq.heappush(heap, (-value, next(order), length + 1, following))
                 if value > ends[-1][0]:

@@ -96,12 +96,14 @@ def test_a_walk_to_a_better_layout_ends_in_the_one_with_the_fewest_moves():
     assert len(moved) == optimum.fewest_moved(optimum.saving_pages, len(moved))
 
 
-def test_no_guest_is_moved_more_than_twice_for_the_best_layout():
-    """A walk between the two full hosts moves a guest there, back, and there again."""
-    snapshot = tight_cluster(89)
+@pytest.mark.parametrize("seed", [89, 183])
+def test_no_guest_is_moved_more_than_twice_for_a_better_layout(seed):
+    """The first walks to the best layouts would move one three times."""
+    snapshot = tight_cluster(seed)
     planned = plan(snapshot)
     assert problems(snapshot, planned, Limits()) == []
-    assert planned.saved_mb * PAGES_PER_MB > 0
+    best = Reachable(snapshot).best_saved_pages
+    assert planned.saved_mb * PAGES_PER_MB >= 0.95 * best > 0
 
 
 @pytest.mark.parametrize("seed", [6, 8, 13, 17, 25])
