@@ -102,7 +102,7 @@ class Cloud:
 
 
 @pytest.mark.parametrize("scope", [Scope.PROJECT, Scope.GLOBAL])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(
     guests=st.dictionaries(_names, _guests, min_size=3),
     samples=st.dictionaries(_names, _samples, min_size=3),

@@ -61,7 +61,7 @@ def part_pairs(request):
 
 
 @pytest.mark.usefixtures("part_pairs")
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(_clouds, _changes)
 def test_any_changes_come_to_what_is_counted_from_nothing(cloud, changes):
     partition = Partition(cloud, HOSTS)
