@@ -14,6 +14,7 @@ from . import (
     database,
     identity,
     image,
+    network_stub,
     nova,
     placement,
     remote_shell,
@@ -27,12 +28,13 @@ from .steps import Step
 _REPORT_SECONDS = 120
 
 
-def steps(layout: Layout, start_scheduler: Callable[[], None]) -> list[Step]:
+def steps(layout: Layout) -> list[Step]:
     """Every step from an empty network to a cloud whose hosts can take guests."""
     services = Services(layout)
     cache_argv = ("memcached", "-u", "root", "-l", CONTROL_ADDRESS)
     cache = Service("memcached", "ctl", cache_argv, port=PORTS["cache"])
-    stub_argv = (venv_program("python"), "-m", "tests.cloud.lab.network_stub")
+    stub_at = (CONTROL_ADDRESS, str(PORTS["network"]))
+    stub_argv = (venv_program("python"), network_stub.__file__, *stub_at)
     stub = Service("network", "ctl", stub_argv, port=PORTS["network"])
 
     def step(name: str, work: Callable[..., object], *after: str) -> Step:
@@ -57,7 +59,7 @@ def steps(layout: Layout, start_scheduler: Callable[[], None]) -> list[Step]:
     control += [
         step("nova-api", nova.start_api, *needs),
         step("nova-conductor", nova.start_conductor, *needs),
-        Step("nova-scheduler", start_scheduler, (*needs, "placement")),
+        step("nova-scheduler", nova.start_scheduler, *needs, "placement"),
     ]
     ssh = step("the hosts' ssh key", remote_shell.make_key)
     hosts = [ssh]
@@ -72,16 +74,16 @@ def steps(layout: Layout, start_scheduler: Callable[[], None]) -> list[Step]:
     apis = ("nova-api", "glance", "network stub", "nova-scheduler")
     last = step(
         "hosts known to Nova and Placement",
-        _discover_hosts,
+        _wait_until_hosts_are_known,
         *(host.name for host in hosts),
         *apis,
     )
     return [*control, *hosts, last]
 
 
-def _discover_hosts(layout: Layout) -> None:
-    _wait_for_hosts(layout, "COUNT(*) FROM nova.compute_nodes")
-    nova.discover_hosts(layout)
+def _wait_until_hosts_are_known(layout: Layout) -> None:
+    """nova-scheduler discovers them, and each reports what it has to Placement."""
+    _wait_for_hosts(layout, "COUNT(*) FROM nova_api.host_mappings")
     column = "COUNT(DISTINCT resource_provider_id)"
     _wait_for_hosts(layout, f"{column} FROM placement.inventories")
 
@@ -97,4 +99,4 @@ def _wait_for_hosts(layout: Layout, count: str) -> None:
             name = f"nova-compute-{HOSTS[0].key}"
             what = f"did not report itself within {_REPORT_SECONDS} s"
             raise ServiceFailed(name, what, services.log(name))
-        time.sleep(0.5)
+        time.sleep(0.2)

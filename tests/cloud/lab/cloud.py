@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 
 import openstack
@@ -54,19 +53,13 @@ class Cloud:
         """Whether the cloud came up wholly and was not taken down."""
         return self._up_mark.exists() and namespaces.exist(self.layout)
 
-    def up(
-        self,
-        tell: Callable[[str], None] = _silent,
-        scheduler_workers: int = 1,
-        scheduler_config: str = "",
-    ) -> None:
+    def up(self, tell: Callable[[str], None] = _silent) -> None:
         """Brings the cloud up; does nothing when it is up.
 
         Whatever ends it early (a failure, Ctrl-C) takes everything down, except for
         the logs when a part failed.
 
         :param tell: gets one line a step.
-        :param scheduler_config: text added to nova-scheduler's configuration.
         :raises LabError: what failed, with the last lines of its log.
         """
         if os.geteuid() != 0:
@@ -78,15 +71,7 @@ class Cloud:
             self._take_down()
             try:
                 namespaces.create(self.layout)
-                scheduler = partial(
-                    nova.start_scheduler,
-                    self.layout,
-                    scheduler_workers,
-                    scheduler_config,
-                )
-                steps.run(
-                    bringup.steps(self.layout, scheduler), tell, self._end_processes
-                )
+                steps.run(bringup.steps(self.layout), tell, self._end_processes)
                 self._write_enter_script()
                 self._up_mark.touch()
             except LabError:

@@ -24,7 +24,7 @@ from typing import Any
 
 import openstack
 
-from . import configuration, namespaces, wsgi
+from . import configuration, manage, namespaces, wsgi
 from .configuration import Sections
 from .layout import (
     CONTROL,
@@ -35,7 +35,6 @@ from .layout import (
     REGION,
     Layout,
     database_url,
-    venv_program,
 )
 from .machine import Machine
 
@@ -100,16 +99,18 @@ def prepare(layout: Layout) -> None:
     file = configuration.write(etc / "keystone.conf", configuration.render(sections))
     for kind in ("fernet", "credential"):
         (etc / kind).mkdir(mode=0o700)
-    manage = [venv_program("keystone-manage"), "--config-file", str(file)]
-    machine = Machine(layout, CONTROL)
     owner = ["--keystone-user", "root", "--keystone-group", "root"]
-    machine.run([*manage, "fernet_setup", *owner])
-    machine.run([*manage, "db_sync"])
     bootstrap = [
         *("--bootstrap-password", PASSWORD, "--bootstrap-region-id", REGION),
         *("--bootstrap-public-url", IDENTITY_URL),
     ]
-    machine.run([*manage, "bootstrap", *bootstrap])
+    manage.run(
+        Machine(layout, CONTROL),
+        "keystone.cmd.manage",
+        ["--config-file", file, "fernet_setup", *owner],
+        ["--config-file", file, "db_sync"],
+        ["--config-file", file, "bootstrap", *bootstrap],
+    )
 
 
 def start(layout: Layout) -> None:

@@ -2,13 +2,14 @@
 """A network service without networks, for guests that have none.
 
 Nova asks the network service even when guests are booted with ``networks="none"``.
-A real Neutron would make live migration of guests without ports fail.
+A real Neutron would make live migration of guests without ports fail.  A script::
+
+    python network_stub.py ADDRESS PORT
 """
 
 import json
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-from .layout import CONTROL_ADDRESS, PORTS
 
 _NOTHING: dict[str, list[object]] = {
     kind: []
@@ -27,5 +28,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 if __name__ == "__main__":
-    address = (CONTROL_ADDRESS, PORTS["network"])
-    ThreadingHTTPServer(address, _Handler).serve_forever()
+    address, port = sys.argv[1:]
+    ThreadingHTTPServer((address, int(port)), _Handler).serve_forever()

@@ -2,9 +2,8 @@
 """Nova's control plane: its databases, API, scheduler and conductor."""
 
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 
-from . import configuration, identity, wsgi
+from . import configuration, identity, manage, wsgi
 from .layout import (
     CONTROL,
     REGION,
@@ -33,6 +32,8 @@ def common(layout: Layout) -> dict[str, dict[str, object]]:
             "transport_url": TRANSPORT_URL,
             "state_path": layout.nova_state,
             "concurrency_backend": "threading",
+            # Periodic tasks begin at once.
+            "periodic_fuzzy_delay": 0,
             # Without these two a terminated nova-compute lingers for minutes.
             "graceful_shutdown_timeout": 10,
             "manager_shutdown_timeout": 5,
@@ -66,36 +67,27 @@ def prepare(layout: Layout) -> None:
     sections["database"] = {"connection": database_url("nova", "nova")}
     sections["api_database"] = {"connection": database_url("nova_api", "nova")}
     sections["conductor"] = {"workers": 1}
+    sections["scheduler"] = {"discover_hosts_in_cells_interval": 1}
+    # Dozens of guests of one tenant are no burden here.
+    sections["quota"] = {"driver": "nova.quota.NoopQuotaDriver"}
     sections["oslo_policy"] = {"policy_file": identity.policy_file(layout, "nova")}
     file = configuration.write(etc / "nova.conf", configuration.render(sections))
     shutil.copy(venv_data("etc/nova/api-paste.ini"), etc)
     data = Machine(layout, CONTROL).data / "nova"
     (data / "locks").mkdir(parents=True)
 
-    machine = Machine(layout, CONTROL)
-    manage = [venv_program("nova-manage"), "--config-file", str(file)]
     cell0 = database_url("nova_cell0", "nova")
     cell1 = ["--name", "cell1", "--database_connection", database_url("nova", "nova")]
-
-    def api_database() -> None:
-        machine.run([*manage, "api_db", "sync"])
-        machine.run([*manage, "cell_v2", "map_cell0", "--database_connection", cell0])
-        create = ["cell_v2", "create_cell", *cell1, "--transport-url", TRANSPORT_URL]
-        machine.run([*manage, *create])
-
-    def cell_database(connection: str) -> None:
-        overridden = configuration.render({"database": {"connection": connection}})
-        name = connection.rpartition("/")[2].partition("?")[0]
-        extra = configuration.write(etc / f"{name}-only.conf", overridden)
-        command = ["db", "sync", "--local_cell"]
-        machine.run([*manage, "--config-file", str(extra), *command])
-
-    with ThreadPoolExecutor() as pool:
-        work = [pool.submit(api_database)]
-        for connection in (cell0, database_url("nova", "nova")):
-            work.append(pool.submit(cell_database, connection))
-        for future in work:
-            future.result()
+    nova = ["--config-file", file]
+    manage.run(
+        Machine(layout, CONTROL),
+        "nova.cmd.manage",
+        [*nova, "api_db", "sync"],
+        [*nova, "cell_v2", "map_cell0", "--database_connection", cell0],
+        [*nova, "cell_v2", "create_cell", *cell1, "--transport-url", TRANSPORT_URL],
+        # Of cell0, too.
+        [*nova, "db", "sync"],
+    )
 
 
 def start_api(layout: Layout) -> None:
@@ -127,11 +119,3 @@ def _start_daemon(layout: Layout, name: str, queue: str, *more_files: str) -> No
         argv += ["--config-file", file]
     service = Service(name, "ctl", tuple(argv), queue=f"nova/{queue}")
     Services(layout).start(service)
-
-
-def discover_hosts(layout: Layout) -> None:
-    """Maps the compute hosts that reported themselves to the cell."""
-    manage = [venv_program("nova-manage")]
-    file = str(layout.config / "nova" / "nova.conf")
-    command = ["cell_v2", "discover_hosts"]
-    Machine(layout, CONTROL).run([*manage, "--config-file", file, *command])
