@@ -88,6 +88,8 @@ def start(layout: Layout, host: Place) -> None:
         "instances_path": layout.nova_state / "instances",
         "reserved_host_memory_mb": 256,
         "update_resources_interval": 20,
+        # By memory a host takes a dozen guests, which mostly sleep.
+        "cpu_allocation_ratio": 16,
     }
     sections["libvirt"] = {
         "virt_type": "qemu",

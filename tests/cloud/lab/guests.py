@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import openstack
+from openstack.exceptions import NotFoundException
 
 from . import images
 from .errors import LabError
-from .images import GuestImage
+from .images import BlankImage, GuestImage, SnapshotImage
 
-# What every guest has: enough for the boot, when the root file system is in memory
-# twice.
-FLAVOR = "m1.role"
+Image = GuestImage | BlankImage | SnapshotImage
+
+# What every guest has, unless said otherwise: enough for the boot, when the root
+# file system is in memory twice.
 MEMORY_MB = 320
 
 _READY = "guest ready"
@@ -32,7 +34,7 @@ class Guest:
 
     id: str
     name: str
-    image: GuestImage
+    image: Image | None
 
 
 @dataclass(frozen=True)
@@ -55,20 +57,39 @@ class Guests:
 
     def __init__(self, connection: openstack.connection.Connection) -> None:
         self._connection = connection
+        self._flavor_ids: dict[int, str] = {}
+        self._image_ids: dict[str, str] = {}
 
-    def ensure_flavor(self) -> Any:
-        """The flavor of all guests, made when it is missing."""
-        compute = self._connection.compute
-        found = compute.find_flavor(FLAVOR)
-        if found:
-            return found
-        return compute.create_flavor(name=FLAVOR, ram=MEMORY_MB, vcpus=1, disk=0)
+    def flavor_id(self, memory_mb: int = MEMORY_MB) -> str:
+        """The id of the flavor of that size, made when it is missing."""
+        if memory_mb not in self._flavor_ids:
+            compute = self._connection.compute
+            name = f"m1.role{memory_mb}"
+            flavor = compute.find_flavor(name) or compute.create_flavor(
+                name=name, ram=memory_mb, vcpus=1, disk=0
+            )
+            self._flavor_ids[memory_mb] = flavor.id
+        return self._flavor_ids[memory_mb]
 
-    def ensure_image(self, image: GuestImage) -> Any:
-        """The image in Glance, built and uploaded when it is missing."""
-        found = self._connection.image.find_image(image.name)
-        if found:
-            return found
+    def image_id(self, image: Image) -> str:
+        """The id of the image in Glance, built and uploaded when it is missing."""
+        if image.name not in self._image_ids:
+            found = self._connection.image.find_image(image.name)
+            self._image_ids[image.name] = (found or self._make_image(image)).id
+        return self._image_ids[image.name]
+
+    def _make_image(self, image: Image) -> Any:
+        if isinstance(image, SnapshotImage):
+            raise LabError(f"there is no image {image.name}")
+        if isinstance(image, BlankImage):
+            return self._upload(
+                image.name,
+                images.disk(),
+                "raw",
+                os_distro="debian",
+                os_version=image.name,
+                os_shutdown_timeout="1",
+            )
         kernel = images.kernel()
         kernel_image = self._ensure_file(kernel.name, kernel, "aki")
         ramdisk = images.ramdisk(image)
@@ -87,26 +108,44 @@ class Guests:
         )
 
     def start(
-        self, name: str, image: GuestImage, host: str | None = None, **more: Any
+        self,
+        name: str,
+        image: Image | None,
+        host: str | None = None,
+        memory_mb: int = MEMORY_MB,
+        **more: Any,
     ) -> Guest:
         """Asks Nova for a guest and waits for nothing.
 
+        :param image: None if ``more`` tells what to boot from.
         :param host: Nova's name of the host; None lets the scheduler choose.
         :param more: further arguments of openstacksdk's ``create_server``.
         """
         if host is not None:
             more["host"] = host
+        if image is not None:
+            more["image_id"] = self.image_id(image)
         server = self._connection.compute.create_server(
             name=name,
-            image_id=self.ensure_image(image).id,
-            flavor_id=self.ensure_flavor().id,
+            flavor_id=self.flavor_id(memory_mb),
             networks="none",
             **more,
         )
         return Guest(server.id, name, image)
 
+    def start_many(
+        self, name: str, image: Image, count: int, **more: Any
+    ) -> list[Guest]:
+        """Asks Nova for several guests in one request, as :meth:`start` for one."""
+        self.start(name, image, min_count=count, max_count=count, **more)
+        servers = self._connection.compute.servers(name=f"^{name}-[0-9]+$")
+        made = [Guest(server.id, server.name, image) for server in servers]
+        if len(made) != count:
+            raise LabError(f"{len(made)} guests {name}-N instead of {count}")
+        return made
+
     def boot(
-        self, name: str, image: GuestImage, host: str | None = None, **more: Any
+        self, name: str, image: Image, host: str | None = None, **more: Any
     ) -> Guest:
         """Starts a guest and waits until its memory is filled."""
         guest = self.start(name, image, host, **more)
@@ -122,11 +161,30 @@ class Guests:
         def active() -> bool:
             server = self._connection.compute.get_server(guest.id)
             if server.status == "ERROR":
-                reason = (server.fault or {}).get("message", "no reason given")
-                raise LabError(f"guest {guest.name} went to ERROR: {reason}")
+                raise LabError(f"guest {guest.name} went to ERROR: {_reason(server)}")
             return bool(server.status == "ACTIVE")
 
         _wait(active, f"guest {guest.name} is not ACTIVE", timeout_seconds)
+
+    def wait_until_in_error(self, guest: Guest, timeout_seconds: float = 120) -> str:
+        """Waits for Nova's state ERROR, and returns Nova's reason."""
+
+        compute = self._connection.compute
+
+        def failed() -> bool:
+            return bool(compute.get_server(guest.id).status == "ERROR")
+
+        _wait(failed, f"guest {guest.name} does not fail", timeout_seconds)
+        return _reason(compute.get_server(guest.id))
+
+    def is_settled(self, guest: Guest, status: str, host: str | None = None) -> bool:
+        """Whether Nova has a guest in a status, and nothing more to do with it.
+
+        :param host: where it shall be, too.
+        """
+        server = self._connection.compute.get_server(guest.id)
+        settled = (server.status, server.task_state) == (status, None)
+        return settled and host in (None, server.compute_host)
 
     def wait_until_ready(
         self, guests: Sequence[Guest], timeout_seconds: float = 180
@@ -154,10 +212,11 @@ class Guests:
         return str(server.compute_host)
 
     def live_migrate(
-        self, guest: Guest, host: str, timeout_seconds: float = 180
+        self, guest: Guest, host: str | None, timeout_seconds: float = 180
     ) -> Migration:
-        """Live-migrates to a named host and waits for Nova's migration record.
+        """Live-migrates and waits for Nova's migration record.
 
+        :param host: Nova's name of the host; None lets the scheduler choose.
         Nova's word of success is a completed record *and* the guest ACTIVE without a
         task; a record that ended otherwise is returned, not raised.
         """
@@ -193,7 +252,11 @@ class Guests:
         for guest in guests:
 
             def gone(guest: Guest = guest) -> bool:
-                return compute.find_server(guest.id) is None
+                try:
+                    compute.get_server(guest.id)
+                except NotFoundException:
+                    return True
+                return False
 
             _wait(gone, f"guest {guest.name} does not go away", timeout_seconds)
 
@@ -216,9 +279,13 @@ class Guests:
         )
 
 
+def _reason(server: Any) -> str:
+    return str((server.fault or {}).get("message", "no reason given"))
+
+
 def _wait(done: Callable[[], bool], complaint: str, timeout_seconds: float) -> None:
     deadline = time.monotonic() + timeout_seconds
     while not done():
         if time.monotonic() > deadline:
             raise LabError(f"{complaint} after {timeout_seconds:.0f} s")
-        time.sleep(0.5)
+        time.sleep(0.2)

@@ -89,6 +89,23 @@ class GuestImage:
         )
 
 
+@dataclass(frozen=True)
+class BlankImage:
+    """An image without a system: its guests' firmware finds nothing, and idles.
+
+    For guests that only need to be placed; it calls itself a release of its own.
+    """
+
+    name: str
+
+
+@dataclass(frozen=True)
+class SnapshotImage:
+    """An image that Nova has made of a guest; it is in Glance already."""
+
+    name: str
+
+
 def kernel() -> Path:
     """The newest installed cloud kernel of Debian 12's own series."""
     name = "vmlinuz-6.1.*-cloud-amd64"

@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 import amqp  # type: ignore[import-untyped]
 
@@ -125,11 +125,14 @@ class Services:
         record = json.loads(path.read_text())
         sessions = record["sessions"]
         there = namespaces.pids_of(self.layout, PLACES[record["where"]])
-        return sorted(
-            pid
+        begun = {
+            pid: begin.ticks
             for pid in there
-            if pid != sessions[0] and _running_session(pid) in sessions
-        )
+            if pid != sessions[0]
+            and (begin := _begin(pid)) is not None
+            and begin.session in sessions
+        }
+        return sorted(begun, key=lambda pid: (begun[pid], pid))
 
     def _fail(self, service: Service, what: str) -> NoReturn:
         raise ServiceFailed(service.name, what, self.log(service.name))
@@ -146,14 +149,20 @@ class Services:
         return Service(**{**record, "argv": tuple(record["argv"])})
 
 
-def _running_session(pid: int) -> int | None:
-    """The session of a process that has not ended."""
+class _Begin(NamedTuple):
+    session: int
+    ticks: int
+
+
+def _begin(pid: int) -> _Begin | None:
+    """The session and the start, since the machine's, of a process that runs."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    state, _parent, _group, session = stat.rpartition(")")[2].split()[:4]
-    return None if state in "ZX" else int(session)
+    # Numbers come round again; fields as in proc(5), from the third on.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else _Begin(int(fields[3]), int(fields[19]))
 
 
 def _is_ready(service: Service, machine: Machine) -> bool:

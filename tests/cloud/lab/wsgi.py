@@ -27,6 +27,8 @@ def start(
         *("--module", f"{module}:application"),
         *("--master", "--processes", "1", "--threads", "4", "--enable-threads"),
         *("--lazy-apps", "--need-app", "--die-on-term", "--buffer-size", "65535"),
+        # Nova uploads in chunks of 1 MiB, which with their sizes are over the limit.
+        *("--chunked-input-limit", str(2**22)),
         # uWSGI's HTTP socket closes idle connections; clients that keep them alive
         # would meet a reset.
         *("--add-header", "Connection: close"),
