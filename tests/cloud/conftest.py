@@ -10,34 +10,50 @@ from .lab.buddies import Buddies
 from .lab.cloud import Cloud
 from .lab.layout import Layout
 
+# Many a test waits for a guest's next scan.
+SCAN_SECONDS = 3
+
 
 @pytest.fixture(scope="package")
-def cloud() -> Iterator[Cloud]:
+def is_kept() -> bool:
+    """Whether the cloud is up already (``make cloud-up``), and is left up."""
+    return _lab().is_up
+
+
+@pytest.fixture(scope="package")
+def cloud(is_kept: bool) -> Iterator[Cloud]:
     """A cloud that is up, with this test's thread inside its network.
 
-    One that is up already (``make cloud-up``) is used and left up.  The environment
-    variable MEMBUDDIES_LAB names another lab than the usual one.
+    The environment variable MEMBUDDIES_LAB names another lab than the usual one.
     """
-    lab = Cloud(Layout(os.environ.get("MEMBUDDIES_LAB", Layout.name)))
-    was_up = lab.is_up
+    lab = _lab()
     lab.up(print)
     try:
         with lab.inside():
             yield lab
     finally:
-        if not was_up:
+        if not is_kept:
             lab.down()
 
 
 @pytest.fixture(scope="package")
-def buddies(cloud: Cloud) -> Iterator[Buddies]:
+def buddies(cloud: Cloud, is_kept: bool) -> Iterator[Buddies]:
     """Our services on that cloud: they watch, and move nothing.
 
-    On a cloud that is left up, they are taken down all the same.
+    Tests that need nova-scheduler in a certain way configure it for themselves, and
+    need not leave it as it was. Where the cloud is left up, all is taken down.
     """
-    ours = Buddies(cloud)
+    scans = {
+        f"scan_interval_{name}": SCAN_SECONDS for name in ("seconds", "max_seconds")
+    }
+    ours = Buddies(cloud, {"agent": scans})
     try:
-        ours.up(mode="observe")
+        ours.up(mode="observe", in_scheduler=False)
         yield ours
     finally:
-        ours.down()
+        if is_kept:
+            ours.down()
+
+
+def _lab() -> Cloud:
+    return Cloud(Layout(os.environ.get("MEMBUDDIES_LAB", Layout.name)))

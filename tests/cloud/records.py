@@ -49,6 +49,11 @@ class Records:
                     return summary
         return None
 
+    def is_scanned(self, guest: Guest, since: float) -> bool:
+        """Whether a guest's stored fingerprint is of a later scan than a moment."""
+        found = self.fingerprint(guest)
+        return found is not None and found.scanned_at > since
+
     def body(self, guest: Guest) -> bytes:
         """The bytes of a guest's stored fingerprint."""
         with self._database.reader() as session:

@@ -43,10 +43,11 @@ class Buddies:
     cloud: Cloud
     options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
-    def up(self, mode: str = "recommend", scheduler_workers: int = 1) -> None:
+    def up(self, mode: str = "recommend", in_scheduler: bool = True) -> None:
         """Install everything and start it; the cloud must be up.
 
         :param mode: the rebalancer's
+        :param in_scheduler: False leaves nova-scheduler as it is
         """
         self.write_configuration()
         self.cloud.run([*self._command("membuddies-manage"), "db", "upgrade"])
@@ -54,7 +55,8 @@ class Buddies:
         for place in HOSTS:
             self.start_agent(place.key)
         self.start_rebalancer(mode)
-        self.configure_scheduler(workers=scheduler_workers)
+        if in_scheduler:
+            self.configure_scheduler()
 
     def down(self) -> None:
         """Stop our services and give nova-scheduler its own weighers back."""
@@ -144,7 +146,7 @@ class Buddies:
         while not (found := done()):
             if time.monotonic() > deadline:
                 raise LabError(f"{complaint} after {timeout_seconds:.0f} s")
-            time.sleep(0.5)
+            time.sleep(0.2)
         return found
 
     # Configuration -----------------------------------------------------------
