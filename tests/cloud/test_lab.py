@@ -118,13 +118,11 @@ def test_a_guest_is_after_a_live_migration_where_nova_says(
 def test_a_guest_that_names_no_host_is_placed_by_the_scheduler(
     cloud: Cloud, guests: Guests
 ) -> None:
-    cloud.configure_scheduler(workers=2)
     guest = guests.boot("anywhere", GuestImage("web", base="debian-12-slim"))
     try:
         assert guests.host(guest) in cloud.hosts
     finally:
         guests.delete([guest])
-        cloud.configure_scheduler()
     assert all(guest.id not in cloud.guest_pids(host) for host in cloud.hosts)
 
 

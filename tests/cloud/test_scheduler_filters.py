@@ -41,16 +41,13 @@ class Hosts:
 
 
 @pytest.fixture(scope="module")
-def log(cloud: Cloud, buddies: Buddies) -> Iterator[SchedulerLog]:
+def log(cloud: Cloud, buddies: Buddies) -> SchedulerLog:
     """The log of a nova-scheduler with two workers that has both filters."""
     path = cloud.service_log("nova-scheduler")
     cloud.stop_service("nova-scheduler")
     begin = path.stat().st_size
     buddies.configure_scheduler(workers=2, extra=FILTERS)
-    try:
-        yield SchedulerLog(path, begin)
-    finally:
-        buddies.configure_scheduler()
+    return SchedulerLog(path, begin)
 
 
 @pytest.fixture(scope="module")
