@@ -63,6 +63,7 @@ SLICE_SECONDS = 5.0
 AFTER_SECONDS = 0.01
 """After a burst, while the guest's caches fill again."""
 
+FEWEST_BURSTS = 20
 STOPPED_PERCENT = 2.0
 TEST_EVERY_PAIRS = 2
 BREAK_SECONDS = 3.0
@@ -144,6 +145,11 @@ class Recorder:
             self.over.set()
 
     def marks(self) -> np.ndarray:
+        if len(self._rows) < FEWEST_BURSTS:
+            raise SystemExit(
+                f"not measured: only {len(self._rows)} bursts in a slice; this machine "
+                f"is too busy, with a load of {os.getloadavg()[0]:.0f}"
+            )
         return np.array([*self._rows, [self._begin] * 3])
 
 
