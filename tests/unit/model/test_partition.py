@@ -57,6 +57,7 @@ def part_pairs(request):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(holders_module, "_PART_PAIRS", request.param)
         patch.setattr(best, "BEST_HOSTS", 2)
+        patch.setattr(best, "_KEPT", 3)
         yield
 
 
