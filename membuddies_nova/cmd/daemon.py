@@ -10,12 +10,11 @@ and replace it at SIGHUP, which costs an agent all that it knows of its guests.
 
 import importlib.metadata
 import os
-import queue
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Protocol
 
 from oslo_config import cfg
@@ -31,6 +30,7 @@ LOG = logging.getLogger(__name__)
 
 PROJECT = "membuddies"
 _FAILED = 1
+_ENDS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Service(Protocol):
@@ -82,18 +82,13 @@ def run(
         print(f"{binary}: {' '.join(str(error).split())}", file=sys.stderr)
         return _FAILED
 
-    signals: queue.SimpleQueue[int] = queue.SimpleQueue()
-
-    def note(number: int, _frame: FrameType | None) -> None:
-        signals.put(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, note)
+    signals = _signals()
     service.start()
     systemd.notify_once()
     LOG.info("%s %s runs", binary, _Version().version_string_with_package())
-    while signals.get() == signal.SIGHUP:
-        _reload(conf, service)
+    while (number := signals.recv(1)[0]) not in _ENDS:
+        if number == signal.SIGHUP:
+            _reload(conf, service)
     LOG.info("%s ends", binary)
     _limit_the_end(conf.graceful_shutdown_timeout)
     service.stop()
@@ -115,6 +110,22 @@ def _configure(conf: cfg.ConfigOpts, binary: str, argv: Sequence[str]) -> None:
     guru_meditation_report.TextGuruMeditation.setup_autorun(
         _Version(), service_name=binary, conf=conf
     )
+
+
+def _signals() -> socket.socket:
+    """From now on the numbers of the signals that arrive, a byte each.
+
+    Written where the kernel delivers them. A handler in Python would run only once
+    the main thread comes back to Python: never, if it had just begun to wait for
+    what the handler does, or if the kernel chose another thread.
+    """
+    heard, told = socket.socketpair()
+    told.setblocking(False)
+    # Kept open by the descriptor, which nobody else knows.
+    signal.set_wakeup_fd(told.detach())
+    for number in (*_ENDS, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: None)
+    return heard
 
 
 def _reload(conf: cfg.ConfigOpts, service: Service) -> None:

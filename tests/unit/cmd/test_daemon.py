@@ -9,7 +9,7 @@ import textwrap
 import pytest
 
 SERVICE = """
-import sys, threading, time
+import signal, sys, threading, time
 from membuddies_nova import exceptions
 from membuddies_nova.cmd import daemon
 
@@ -66,6 +66,17 @@ def test_it_stops_and_waits_at_a_signal(start, number):
     assert output.split() == ["stopped", "waited"]
     assert process.returncode == 0
     assert "Traceback" not in errors
+
+
+def test_a_signal_that_the_kernel_gives_to_another_thread_is_heard(start):
+    process = start(
+        build="thread = threading.Thread(target=time.sleep, args=(600,), daemon=True)"
+        "; thread.start()"
+        "; threading.Timer(1.0, signal.pthread_kill, (thread.ident, 15)).start()"
+    )
+    output, errors = process.communicate(timeout=60)
+    assert output.split() == ["started", "stopped"]
+    assert process.returncode == 0, errors
 
 
 def test_sighup_resets_and_it_goes_on(start):
