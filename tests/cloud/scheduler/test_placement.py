@@ -17,8 +17,8 @@ def test_a_guest_is_placed_beside_its_kin_by_either_worker(stage: Stage) -> None
     with stage.placing(stage.red) as place:
         for number in range(6):
             host, decision = place(f"beside-{number}")
-            assert host == KIN_HOST
             assert_drawn_to(KIN_HOST, decision)
+            assert host == KIN_HOST, decision
             seen.add(decision.worker)
             if len(seen) == WORKERS:
                 break

@@ -50,6 +50,10 @@ def test_it_ends_in_time_and_places_as_well_without_tracking_changes(
     booked = stage.red.start("booked", IMAGE, EMPTY_HOST)
     try:
         stage.red.wait_until_active(booked)
+        stage.until_all_know(
+            lambda board: board.guest(booked.id) is not None,
+            "the guest is not known that was booked",
+        )
         with stage.placing(stage.red) as place:
             _host, decision = place("beside")
     finally:
@@ -94,8 +98,8 @@ def _until_placed_by(stage: Stage, workers: set[int]) -> None:
     with stage.placing(stage.red) as place:
         for number in range(6):
             host, decision = place(f"after-{number}")
-            assert host == KIN_HOST
             assert_drawn_to(KIN_HOST, decision)
+            assert host == KIN_HOST, decision
             if decision.worker in workers:
                 return
     raise AssertionError("the new workers got no request")
