@@ -41,6 +41,11 @@ class Records:
                     return known.status
         return None
 
+    def inventory_read_at(self) -> float:
+        """When the controller began to read the newest inventory."""
+        with self._database.reader() as session:
+            return inventory.state(session).read_at or 0.0
+
     def fingerprint(self, guest: Guest) -> FingerprintSummary | None:
         """A guest's stored fingerprint."""
         with self._database.reader() as session:

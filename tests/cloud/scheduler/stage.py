@@ -21,6 +21,7 @@ from tests.cloud.lab.cloud import Cloud
 from tests.cloud.lab.guests import Guest, Guests, Image
 from tests.cloud.lab.images import GuestImage
 from tests.cloud.lab.layout import HOSTS
+from tests.cloud.records import Records
 
 WORKERS = 2
 BOARD_AGE_LIMIT_SECONDS = 10
@@ -120,8 +121,15 @@ class Stage:
         """Deletes guests, and waits until they draw nobody any more."""
         hosts = {guests.host(guest) for guest in placed}
         guests.delete(placed)
+        gone_at = time.time()
         # Beside kin that stays they make no difference.
         if hosts - {KIN_HOST if guests is self.red else BLUE_HOST}:
+            with Records.opened() as records:
+                # What is being read now may still tell of them.
+                self.buddies.wait(
+                    lambda: records.inventory_read_at() > gone_at,
+                    "the inventory is not read again",
+                )
             self.until_all_know(
                 lambda board: not any(board.guest(guest.id) for guest in placed),
                 "the controller does not forget guests that are gone",
