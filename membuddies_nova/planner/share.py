@@ -17,7 +17,7 @@ from membuddies_nova.planner.layout import Layout
 from membuddies_nova.planner.relabel import relabel
 from membuddies_nova.planner.route import follow
 from membuddies_nova.planner.search import Budget, Search
-from membuddies_nova.planner.walk import Step, Walk
+from membuddies_nova.planner.walk import MOST_GUESTS, Step, Walk
 
 _ROUNDING_MB = 1e-7
 
@@ -108,6 +108,8 @@ def _reached(draft: Draft, layout: Layout, search: Search) -> Draft:
 
 def _walked(draft: Draft, layout: Layout, search: Search, budget: Budget) -> Draft:
     """The moves to the best layout that single steps are found to reach."""
+    if len(layout.guests) > MOST_GUESTS:
+        return draft
     for steps in Walk(layout, budget).best():
         last = {row: column for row, column, _ in steps}
         layout.take(last)

@@ -20,7 +20,8 @@ from membuddies_nova.planner.search import Budget
 
 _STEPS = 600_000
 """Steps to look at: seconds of work, and all there are in most small full clusters."""
-_GUESTS = 40
+MOST_GUESTS = 40
+"""In a cluster of more a walk would see too little to be worth its preparation."""
 
 State = tuple[int, ...]
 """For each host its guests: bit n is guest n."""
@@ -52,10 +53,10 @@ class Walk:
         """The steps to the layout of the highest value, less what they all cost.
 
         Then those to the next that were the best of all for a while. None if staying
-        is best, or if the cluster is too large to walk.
+        is best.
         """
         layout = self._layout
-        if len(layout.guests) > _GUESTS or not self._rows:
+        if not self._rows:
             return
         states = _STEPS // (len(self._rows) * len(layout.hosts))
         layout.restore(layout.home)
