@@ -38,6 +38,7 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
+import math
 import os
 import pathlib
 import signal
@@ -208,7 +209,7 @@ def rested(
 
 @dataclasses.dataclass(frozen=True)
 class Mean:
-    """A mean with Student's 95 % interval."""
+    """A mean with Student's 95 % interval; all nan if a value is none."""
 
     value: float
     error: float
@@ -216,6 +217,8 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Mean":
+        if not all(map(math.isfinite, values)):
+            return cls(math.nan, math.nan, math.nan)
         error = statistics.stdev(values) / len(values) ** 0.5
         half_width = float(stats.t.ppf(0.975, len(values) - 1)) * error
         return cls(statistics.mean(values), error, half_width)
@@ -244,11 +247,11 @@ class Found:
         """What the instrument's test has found wrong."""
         missed = []
         null = difference(self.null)
-        if abs(null.value) > 3 * null.error:
+        if not abs(null.value) <= 3 * null.error:
             missed.append(f"rest slows the guest down by {null}")
         stopped = difference(self.stopped)
         dose = statistics.mean(one.stopped_percent for one, _ in self.stopped)
-        if abs(stopped.value - dose) > 3 * stopped.error + dose / 20:
+        if not abs(stopped.value - dose) <= 3 * stopped.error + dose / 20:
             missed.append(f"a stop of {dose:.3f} % was taken for {stopped}")
         return missed
 
