@@ -6,9 +6,8 @@ better one, so that there is one answer, whatever changed before.
 """
 
 import numpy as np
-import numpy.typing as npt
 
-Counts = npt.NDArray[np.int64]
+from membuddies_nova.model.index import Numbers
 
 BEST_HOSTS = 8
 """Hosts that are told for each guest with a fingerprint of its own."""
@@ -43,7 +42,7 @@ class BestHosts:
         )
         self._others = np.concatenate((self._others, np.full(more, _NONE, np.int64)))
 
-    def choose(self, guests: Counts, hosts: Counts, items: Counts) -> None:
+    def choose(self, guests: Numbers, hosts: Numbers, items: Numbers) -> None:
         """Choose anew.
 
         :param guests: their numbers
@@ -59,7 +58,7 @@ class BestHosts:
         self._keys[guests] = _NONE
         self._keys[guests, : keys.shape[1]] = keys
 
-    def change(self, guests: Counts, host: int, old: Counts, new: Counts) -> Counts:
+    def change(self, guests: Numbers, host: int, old: Numbers, new: Numbers) -> Numbers:
         """Take note that guests share more or less on a host.
 
         :param old: items shared there before, by guest
@@ -81,7 +80,7 @@ class BestHosts:
         known = np.count_nonzero(keys != _NONE, axis=1) >= BEST_HOSTS
         return guests[~known & (others != _NONE)]
 
-    def of(self, guests: Counts) -> tuple[Counts, Counts, Counts]:
+    def of(self, guests: Numbers) -> tuple[Numbers, Numbers, Numbers]:
         """The best hosts of guests: the guest's place, the host, items shared.
 
         By guest, and the hosts of a guest in the cluster's order.
@@ -94,6 +93,6 @@ class BestHosts:
         found = by_host[places, at]
         return places, found >> _ITEM_BITS, found & (1 << _ITEM_BITS) - 1
 
-    def _key(self, items: Counts, hosts: Counts | int) -> Counts:
-        keys: Counts = items * self._hosts + (self._hosts - 1 - hosts)
+    def _key(self, items: Numbers, hosts: Numbers | int) -> Numbers:
+        keys: Numbers = items * self._hosts + (self._hosts - 1 - hosts)
         return np.where(items > 0, keys, _NONE)

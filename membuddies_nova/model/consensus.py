@@ -20,7 +20,6 @@ from membuddies_nova.fingerprint import page
 from membuddies_nova.model.index import Floats
 
 Flags = npt.NDArray[np.bool_]
-Numbers = npt.NDArray[np.int64]
 
 _ROOT_STEPS = float(2**20)
 """Square roots are rounded to a step this fine, so that their sums are whole."""

@@ -16,9 +16,8 @@ import numpy.typing as npt
 
 from membuddies_nova.fingerprint import page
 from membuddies_nova.model import index
-from membuddies_nova.model.index import Pair
+from membuddies_nova.model.index import Numbers, Pair
 
-Numbers = npt.NDArray[np.int64]
 Guests = npt.NDArray[np.int32]
 """Numbers of guests."""
 

@@ -25,6 +25,7 @@ from membuddies_nova.fingerprint.sample import Sample
 Classes = npt.NDArray[np.int32]
 """Numbers of page classes, ascending."""
 Floats = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int64]
 Pair = tuple[page.Ids, npt.NDArray[np.int32]]
 Pairs = Iterator[Pair]
 

@@ -20,8 +20,8 @@ import scipy.sparse
 from membuddies_nova.fingerprint import page
 from membuddies_nova.model.best import BestHosts
 from membuddies_nova.model.consensus import Consensus, Flags, grown
-from membuddies_nova.model.holders import Guests, Holders, Numbers
-from membuddies_nova.model.index import Floats, Grouped, spread
+from membuddies_nova.model.holders import Guests, Holders
+from membuddies_nova.model.index import Floats, Grouped, Numbers, spread
 
 _CELLS = 2**22
 """Of a matrix that is counted at a time."""

@@ -27,8 +27,8 @@ import scipy.sparse
 
 from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.fingerprint.sample import Sample
-from membuddies_nova.model.consensus import Numbers, in_steps
-from membuddies_nova.model.index import Floats
+from membuddies_nova.model.consensus import in_steps
+from membuddies_nova.model.index import Floats, Numbers
 from membuddies_nova.model.partition import Member, Partition
 from membuddies_nova.model.sharing import PAGES_PER_MB
 from membuddies_nova.model.snapshot import ClusterSnapshot
@@ -345,9 +345,9 @@ def _teachers(profile: str, guests: list[Guest]) -> list[Guest]:
 
 def _of_common_key(samples: Mapping[str, Sample]) -> Mapping[str, Sample]:
     """The samples under the key, and with the seed, that most of them have."""
-    if len({(sample.key_id, sample.seed) for sample in samples.values()}) <= 1:
-        return samples
     keys = collections.Counter((s.key_id, s.seed) for s in samples.values())
+    if len(keys) <= 1:
+        return samples
     # Of two equally frequent ones every controller takes the same.
     common = max(keys, key=lambda key: (keys[key], key))
     return {

@@ -149,17 +149,12 @@ class Layout:
 
         A guest that stays at home needs no leave, unless others came there.
         """
+        forbidden = None
         if column != self.home[row]:
-            return self.arrival_stop(row, column)
-        if not self._strangers[column]:
+            forbidden = self._pair_stop(row, column)
+        elif not self._strangers[column]:
             return None
-        return self._first_stop(self._situation_rules, row, column)
-
-    def arrival_stop(self, row: int, column: int) -> Stop | None:
-        """What stops a guest from coming to a host, be it back home."""
-        return self._pair_stop(row, column) or self._first_stop(
-            self._situation_rules, row, column
-        )
+        return forbidden or self._first_stop(self._situation_rules, row, column)
 
     def has_room(self, row: int, column: int) -> bool:
         """Whether the rules of the situation let a guest come to a host."""
