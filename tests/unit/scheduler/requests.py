@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Nova's own objects, as the scheduler meets them."""
 
+import contextlib
+import itertools
+import sys
+import threading
 import uuid
 
 from nova import objects
@@ -74,3 +78,35 @@ def state(host, *, instances=(), metadata=(), free_ram_mb=4096):
         for index, pairs in enumerate(metadata)
     ]
     return value
+
+
+@contextlib.contextmanager
+def guests_coming_and_going(host, uuids):
+    """As Nova's announcements have it, in another thread: half of them are there.
+
+    :param host: has the first half now
+    """
+    half = len(uuids) // 2
+    stub = objects.Instance(uuid=uuids[0])
+    changed, done = threading.Event(), threading.Event()
+
+    def change():
+        for number in itertools.cycle(range(len(uuids))):
+            host.instances[uuids[number - half]] = stub
+            host.instances.pop(uuids[number])
+            changed.set()
+            if done.wait(1e-4):
+                return
+
+    thread = threading.Thread(target=change)
+    interval_seconds = sys.getswitchinterval()
+    # So that the threads take turns in the midst of things.
+    sys.setswitchinterval(1e-6)
+    thread.start()
+    try:
+        assert changed.wait(60)
+        yield
+    finally:
+        done.set()
+        thread.join()
+        sys.setswitchinterval(interval_seconds)

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """MemoryPressureFilter in Nova's own hands: its manager, handler, options, objects."""
 
-import itertools
 import logging
-import threading
 
 import pytest
 
 from membuddies_nova.cluster import KsmState
 from membuddies_nova.scheduler import pressure
 from membuddies_nova.scheduler.pressure import MemoryPressureFilter
-from tests.unit.scheduler.requests import instance_uuid, objects, spec, state
+from tests.unit.scheduler.requests import (
+    guests_coming_and_going,
+    instance_uuid,
+    objects,
+    spec,
+    state,
+)
 from tests.unit.scoreboard.boards import GuestRow, HostRow, board
 
 CLASS = "membuddies_nova.scheduler.pressure.MemoryPressureFilter"
@@ -173,24 +177,7 @@ def test_hosts_may_gain_and_lose_guests_while_they_are_judged(manager, boards, c
     boards.hold(board_of(8000, known))
     (one,) = manager.enabled_filters
     host = state("m0", instances=range(50))
-    stub = objects.Instance(uuid=uuids[0])
-    changed, done = threading.Event(), threading.Event()
-
-    def change():
-        for number in itertools.cycle(range(100)):
-            host.instances[uuids[number - 50]] = stub
-            host.instances.pop(uuids[number])
-            changed.set()
-            if done.wait(1e-4):
-                return
-
-    thread = threading.Thread(target=change)
-    thread.start()
-    try:
-        assert changed.wait(60)
-        request = spec()
+    request = spec()
+    with guests_coming_and_going(host, uuids):
         assert {one.host_passes(host, request) for _ in range(10_000)} == {True}
-    finally:
-        done.set()
-        thread.join()
     assert not [r for r in caplog.records if "membuddies" in r.name]

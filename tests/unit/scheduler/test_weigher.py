@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """SharingWeigher in Nova's own hands: its handler, options, objects, threads."""
 
-import itertools
 import logging
 import math
 import textwrap
@@ -17,8 +16,8 @@ from membuddies_nova.scheduler.rare_log import RareLog
 from membuddies_nova.scheduler.weigher import SharingWeigher
 from tests.unit.scheduler.requests import (
     IMAGE,
+    guests_coming_and_going,
     instance_uuid,
-    objects,
     spec,
     state,
 )
@@ -221,27 +220,9 @@ def test_a_host_may_gain_and_lose_guests_while_it_is_weighed(weigher, boards, ca
     known = tuple(GuestRow(uuid=uuid, host="m0", row=ROW) for uuid in uuids[2:])
     boards.hold(board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, guests=known))
     host = state("m0", instances=range(50))
-    changed, done = threading.Event(), threading.Event()
-
-    stub = objects.Instance(uuid=instance_uuid(0))
-
-    def change():
-        for number in itertools.cycle(range(100)):
-            host.instances[uuids[number - 50]] = stub
-            host.instances.pop(uuids[number])
-            changed.set()
-            if done.wait(1e-4):
-                return
-
-    thread = threading.Thread(target=change)
-    thread.start()
-    try:
-        assert changed.wait(60)
-        request = spec()
+    request = spec()
+    with guests_coming_and_going(host, uuids):
         found = {weigher._weigh_object(host, request) for _ in range(10_000)}
-    finally:
-        done.set()
-        thread.join()
     assert found == {0.25}
     assert not caplog.records
 
