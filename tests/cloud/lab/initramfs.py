@@ -27,10 +27,6 @@ class Archive:
         self._add_parents(PurePosixPath(path))
         self._entry(path, stat.S_IFREG | mode, content)
 
-    def add_directory(self, path: str) -> None:
-        """Adds a directory, and those above it."""
-        self._add_parents(PurePosixPath(path) / "any")
-
     def add_console(self) -> None:
         """Adds /dev/console, which the kernel opens for init."""
         self._add_parents(PurePosixPath("/dev/console"))

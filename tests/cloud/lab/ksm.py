@@ -96,10 +96,6 @@ class Ksm:
         finally:
             self.end()
 
-    def stop_scanning(self) -> None:
-        """Stops the scanner; what is merged stays merged."""
-        self._write({"run": "0"})
-
     def counter(self, name: str) -> int:
         """One of the kernel's counters (``pages_sharing``, ``full_scans`` ...)."""
         return int(self._read(name))

@@ -16,7 +16,6 @@ from membuddies_agent import pagemap, procfs
 from membuddies_nova.fingerprint import page
 
 MERGEABLE = 12
-UNMERGEABLE = 13
 HUGE_PAGE = 14
 
 CHILD = pathlib.Path(__file__).with_name("memory_child.py")

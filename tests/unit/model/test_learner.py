@@ -119,12 +119,16 @@ def test_every_change_gives_the_board_made_from_nothing(scope, guests, samples, 
         assert kept == codec.encode(board_of(now, learn(now, scope), scope))
 
 
-def test_one_changed_fingerprint_is_counted_alone(monkeypatch):
+def of_one_scope():
     guests = {
         name: Guest(uuid="", name="", memory_mb=1, host="m0", project="p1")
         for name in NAMES
     }
-    cloud = Cloud(guests, {name: sample_of(range(50)) for name in NAMES})
+    return Cloud(guests, {name: sample_of(range(50)) for name in NAMES})
+
+
+def test_one_changed_fingerprint_is_counted_alone(monkeypatch):
+    cloud = of_one_scope()
     learner = Learner(Scope.PROJECT)
     learner.learn(cloud.snapshot())
     assert (learner.counted_anew, learner.changed) == (1, 0)
@@ -144,11 +148,7 @@ def test_nothing_is_computed_where_nothing_changed():
 
 
 def test_a_count_that_fails_leaves_nothing_wrong_behind(monkeypatch):
-    guests = {
-        name: Guest(uuid="", name="", memory_mb=1, host="m0", project="p1")
-        for name in NAMES
-    }
-    cloud = Cloud(guests, {name: sample_of(range(50)) for name in NAMES})
+    cloud = of_one_scope()
     learner = Learner(Scope.PROJECT)
     learner.learn(cloud.snapshot())
     cloud.change("sample", NAMES[0], sample_of(range(10, 60)))
