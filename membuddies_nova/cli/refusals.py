@@ -46,14 +46,7 @@ class Refusals:
             trust_group=guest.trust_group,
             unknown_is_foreign=options.isolation_fails_closed,
         )
-        self._headroom_mb = headroom_mb(
-            board,
-            Limits(
-                options.unshare_fraction,
-                options.memory_pressure_limit,
-                options.swap_in_limit_pages_per_second,
-            ),
-        )
+        self._headroom_mb = headroom_mb(board, Limits.of(options))
 
     def of(self, host: str) -> dict[str, str]:
         """Why filters would refuse a host, by the filter's name."""

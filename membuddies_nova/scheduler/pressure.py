@@ -47,12 +47,7 @@ class MemoryPressureFilter(host_filter.HostFilter):
 
     def _headroom_mb(self, board: Scoreboard) -> Mapping[str, float]:
         """What each host may take; made anew for a board or other options."""
-        options = CONF.membuddies
-        limits = Limits(
-            options.unshare_fraction,
-            options.memory_pressure_limit,
-            options.swap_in_limit_pages_per_second,
-        )
+        limits = Limits.of(CONF.membuddies)
         # One tuple, so that a thread sees a table with its own board and limits.
         held = self._held
         if held is None or held[0] is not board or held[1] != limits:

@@ -6,7 +6,7 @@ what that filter would say.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 from membuddies_nova.scoreboard.board import Scoreboard
 
@@ -21,6 +21,15 @@ class Limits(NamedTuple):
     unshare_fraction: float
     pressure: float
     swap_in_pages_per_second: float
+
+    @classmethod
+    def of(cls, options: Any) -> Self:
+        """As a group ``[membuddies]`` of options has them."""
+        return cls(
+            options.unshare_fraction,
+            options.memory_pressure_limit,
+            options.swap_in_limit_pages_per_second,
+        )
 
 
 def headroom_mb(board: Scoreboard, limits: Limits) -> dict[str, float]:
