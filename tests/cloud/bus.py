@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Our line to the lab's controller, for tests that ask it themselves."""
+"""Our line to the lab's broker and controller, for tests that ask them themselves."""
 
+from urllib.parse import urlsplit
+
+import amqp  # type: ignore[import-untyped]
 from oslo_config import cfg
 
 from membuddies_nova.conf import bus
@@ -16,3 +19,14 @@ def options() -> cfg.ConfigOpts:
     url = transport_url("membuddies", "membuddies")
     conf.set_override("transport_url", url, group=bus.GROUP)
     return conf
+
+
+def connection() -> amqp.Connection:
+    """To our virtual host of the broker; as a context it is open."""
+    url = urlsplit(transport_url("membuddies", "membuddies"))
+    return amqp.Connection(
+        f"{url.hostname}:{url.port}",
+        url.username,
+        url.password,
+        virtual_host=url.path.removeprefix("/"),
+    )

@@ -2,18 +2,17 @@
 """The lab itself: what the other cloud tests take for granted."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
-import amqp  # type: ignore[import-untyped]
 import pytest
 import sqlalchemy
 from openstack.exceptions import HttpException
 
+from . import bus
 from .lab.cloud import Cloud
 from .lab.errors import LabError, ServiceFailed
 from .lab.guests import Guest, Guests
 from .lab.images import GuestImage
-from .lab.layout import database_url, transport_url
+from .lab.layout import database_url
 
 
 @pytest.fixture(scope="module")
@@ -127,13 +126,7 @@ def test_a_guest_that_names_no_host_is_placed_by_the_scheduler(
 
 
 def test_services_of_our_own_have_a_broker_and_a_database(cloud: Cloud) -> None:
-    url = urlsplit(transport_url("membuddies", "membuddies"))
-    with amqp.Connection(
-        f"{url.hostname}:{url.port}",
-        url.username,
-        url.password,
-        virtual_host=url.path.removeprefix("/"),
-    ) as broker:
+    with bus.connection() as broker:
         broker.channel().queue_declare("mine", auto_delete=True)
     engine = sqlalchemy.create_engine(database_url("membuddies", "membuddies"))
     with engine.connect() as connection:

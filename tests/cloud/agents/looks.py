@@ -22,6 +22,16 @@ def until_scanned(
     )
 
 
+def until_scanned_on(
+    buddies: Buddies, records: Records, guest: Guest, host: str
+) -> None:
+    """Waits until a guest's stored fingerprint is from a host."""
+    buddies.wait(
+        lambda: (found := records.fingerprint(guest)) and found.host == host,
+        f"no fingerprint of {guest.name} comes from {host}",
+    )
+
+
 def listed(buddies: Buddies) -> dict[str, dict[str, Any]]:
     """What ``membuddies guest list`` says of each guest; keys are uuids."""
     return {row["uuid"]: row for row in buddies.json("guest", "list", "--long")}

@@ -17,7 +17,7 @@ from tests.cloud.lab.cloud import Cloud
 from tests.cloud.lab.guests import Guest, Guests
 from tests.cloud.records import Records
 
-from .looks import FIRST, SECOND, THIRD, listed, reason
+from .looks import FIRST, SECOND, THIRD, listed, reason, until_scanned_on
 
 
 def test_a_guest_whose_resize_waits_for_confirmation_counts_where_it_runs(
@@ -34,10 +34,7 @@ def test_a_guest_whose_resize_waits_for_confirmation_counts_where_it_runs(
     buddies.wait(
         lambda: guests.is_settled(guest, "VERIFY_RESIZE", FIRST), "it is not resized"
     )
-    buddies.wait(
-        lambda: (found := records.fingerprint(guest)) and found.host == FIRST,
-        "no fingerprint comes from the new host",
-    )
+    until_scanned_on(buddies, records, guest, FIRST)
     # The source keeps it, to go back to.
     buddies.wait(
         lambda: reason(records, THIRD, guest) is Reason.SHUT_OFF,
@@ -54,10 +51,7 @@ def test_a_guest_whose_resize_waits_for_confirmation_counts_where_it_runs(
     buddies.wait(
         lambda: guests.is_settled(guest, "ACTIVE", THIRD), "the resize is not reverted"
     )
-    buddies.wait(
-        lambda: (found := records.fingerprint(guest)) and found.host == THIRD,
-        "no fingerprint comes from the old host",
-    )
+    until_scanned_on(buddies, records, guest, THIRD)
     buddies.wait(
         lambda: records.line(FIRST, guest) is None,
         "the agent of the host that it left still reports the guest",
@@ -84,10 +78,7 @@ def test_a_guest_on_its_way_counts_where_nova_sees_it(
         assert records.holders(guest) == set()
         body = records.body(guest)
         assert compute.get_server(guest.id).task_state == "migrating"
-    buddies.wait(
-        lambda: (found := records.fingerprint(guest)) and found.host == THIRD,
-        "no fingerprint comes from the new host",
-    )
+    until_scanned_on(buddies, records, guest, THIRD)
     assert listed(buddies)[guest.id]["host"] == THIRD
     buddies.wait(
         lambda: records.line(SECOND, guest) is None,
@@ -144,10 +135,7 @@ def test_of_an_evacuated_guests_two_memories_that_on_novas_host_counts(
             lambda: guests.is_settled(guest, "SHUTOFF", SECOND), "it is not evacuated"
         )
         compute.start_server(guest.id)
-        buddies.wait(
-            lambda: (found := records.fingerprint(guest)) and found.host == SECOND,
-            "no fingerprint comes from the new host",
-        )
+        until_scanned_on(buddies, records, guest, SECOND)
         assert guest.id in cloud.guest_pids(FIRST)
         assert guest.id in cloud.guest_pids(SECOND)
         assert buddies.json("status")["down_hosts"] == [FIRST]

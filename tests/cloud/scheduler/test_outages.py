@@ -2,12 +2,11 @@
 """Placing while parts of ours are away, and when they are back."""
 
 import time
-from urllib.parse import urlsplit
 
 import amqp  # type: ignore[import-untyped]
 
+from tests.cloud import bus
 from tests.cloud.lab.buddies import REFRESH_SECONDS
-from tests.cloud.lab.layout import transport_url
 from tests.cloud.records import Records
 
 from .stage import BOARD_AGE_LIMIT_SECONDS, KIN_HOST, WORKERS, Stage
@@ -58,13 +57,7 @@ def test_guests_are_placed_without_delay_while_no_controller_is_there(
 
 def _waiting_questions() -> int:
     """How many messages lie in the controllers' queue, 0 if there is none."""
-    url = urlsplit(transport_url("membuddies", "membuddies"))
-    with amqp.Connection(
-        f"{url.hostname}:{url.port}",
-        url.username,
-        url.password,
-        virtual_host=url.path.removeprefix("/"),
-    ) as broker:
+    with bus.connection() as broker:
         try:
             queue = broker.channel().queue_declare("membuddies", passive=True)
         except amqp.NotFound:
