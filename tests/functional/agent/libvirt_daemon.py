@@ -40,6 +40,18 @@ hugetlbfs_mount = "{directory}/hugepages"
 stdio_handler = "file"
 lock_manager = "nop"
 """
+# At the reset vector (F000:FFF0) a jump to the start of the last 64 KiB, where:
+# each 64 KiB from 0x10000 to 0x90000 is filled with numbers, and the processor halts
+# with interrupts off.
+_STILL_ROM = bytes.fromhex(
+    "fa fc bb 00 10"  # cli; cld; mov bx, 0x1000
+    "8e c3 31 ff b9 00 40"  # next: mov es, bx; xor di, di; mov cx, 0x4000
+    "89 c8 ab 89 d8 ab"  # fill: mov ax, cx; stosw; mov ax, bx; stosw
+    "e2 f8"  # loop fill
+    "81 c3 00 10 81 fb 00 90"  # add bx, 0x1000; cmp bx, 0x9000
+    "75 e7"  # jne next
+    "f4 eb fd"  # halt: hlt; jmp halt
+).ljust(0xFFF0, b"\0") + bytes.fromhex("ea 00 00 00 f0").ljust(16, b"\0")
 _START = """\
 set -e
 mount --make-rprivate /
@@ -107,6 +119,15 @@ class Daemon:
         """End every guest."""
         for uuid in self.virsh("list", "--uuid").stdout.split():
             self.virsh("destroy", uuid)
+
+    def still_guest(self, uuid: str) -> str:
+        """A small guest that writes half a MB of its memory once, and halts.
+
+        Firmware goes on counting time in memory when it has found nothing to boot.
+        """
+        rom = self.directory / "still.rom"
+        rom.write_bytes(_STILL_ROM)
+        return domain_xml(uuid, os_options=f'<loader type="rom">{rom}</loader>')
 
     def create(self, xml: str, *options: str) -> None:
         """Start a transient domain."""

@@ -18,7 +18,6 @@ from membuddies_nova.controller.tally import Tally
 from membuddies_nova.db import fingerprints, inventory, models
 from membuddies_nova.fingerprint import seal
 from tests.functional.agent.controller import WAIT_SECONDS, running
-from tests.functional.agent.libvirt_daemon import domain_xml
 
 PREFIX = "6f0c2f3e-0000-4000-8000-00000000a0"
 LONG = 3600.0
@@ -73,7 +72,7 @@ class Bench:
 @pytest.fixture
 def bench(database, libvirt, request):
     uuid = PREFIX + f"{sum(request.node.name.encode()) % 256:02x}"
-    libvirt.create(domain_xml(uuid))
+    libvirt.create(libvirt.still_guest(uuid))
     return Bench(database, uuid)
 
 
@@ -144,7 +143,7 @@ def test_an_expired_fingerprint_is_made_anew_long_before_its_time(bench, still):
 
 def test_an_unchanged_fingerprint_is_neither_sent_nor_written_again(bench, conf):
     with bench.answering(conf), running(conf):
-        # The firmware has found nothing to boot, and two scans agree.
+        # The second scan tells which pages are stable, and two scans agree.
         before = bench.stored()
         while True:
             last = bench.stored(lambda one, seen=before: one.number > seen.number)
