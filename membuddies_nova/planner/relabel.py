@@ -3,16 +3,22 @@
 
 Hosts of one kind are interchangeable: a layout says which guests are together,
 and names of such hosts may be exchanged without changing what is saved. Which
-naming moves the fewest guests is an assignment problem.
+naming moves the fewest guests is an assignment problem. Where not every naming can
+be reached, the others are candidates, too.
 """
 
 import dataclasses
+import itertools
+import math
 
 import numpy as np
 import scipy.optimize
 
 from membuddies_nova.cluster import Host
-from membuddies_nova.planner.layout import NOWHERE, Layout
+from membuddies_nova.planner.layout import NOWHERE, Layout, Rows
+
+_NAMINGS = 120
+"""Five hosts of one kind; of more namings most are far from home."""
 
 
 def relabel(layout: Layout) -> None:
@@ -20,12 +26,9 @@ def relabel(layout: Layout) -> None:
 
     Whether moves in some order lead there is not asked.
     """
-    kinds: dict[Host, list[int]] = {}
-    for column, host in enumerate(layout.hosts):
-        kinds.setdefault(_kind(host), []).append(column)
     before, displaced = layout.at.copy(), layout.displaced
     renamed = np.arange(len(layout.hosts))
-    for columns in kinds.values():
+    for columns in _columns_of_kinds(layout):
         if len(columns) > 1:
             renamed[columns] = _names(layout, np.array(columns))
     after = np.where(layout.at == NOWHERE, NOWHERE, renamed[layout.at])
@@ -40,6 +43,32 @@ def relabel(layout: Layout) -> None:
     if layout.displaced >= displaced:
         layout.restore(before)
     layout.refresh()
+
+
+def namings(layout: Layout) -> list[Rows]:
+    """The layout with all exchanges of names, those that move fewest guests first.
+
+    Only itself if there are too many.
+    """
+    kinds = _columns_of_kinds(layout)
+    if math.prod(math.factorial(len(columns)) for columns in kinds) > _NAMINGS:
+        return [layout.at.copy()]
+    found = []
+    for exchanged in itertools.product(*map(itertools.permutations, kinds)):
+        renamed = np.arange(len(layout.hosts))
+        for columns, names in zip(kinds, exchanged, strict=True):
+            renamed[columns] = names
+        after = np.where(layout.at == NOWHERE, NOWHERE, renamed[layout.at])
+        if (after == layout.home)[~layout.free].all():
+            found.append(after)
+    return sorted(found, key=lambda at: np.count_nonzero(at != layout.home))
+
+
+def _columns_of_kinds(layout: Layout) -> list[list[int]]:
+    kinds: dict[Host, list[int]] = {}
+    for column, host in enumerate(layout.hosts):
+        kinds.setdefault(_kind(host), []).append(column)
+    return list(kinds.values())
 
 
 def _kind(host: Host) -> Host:

@@ -4,17 +4,19 @@
 A layout is searched for, its hosts are named so that the most guests stay, and
 an order of moves is found that leads there. What cannot be reached is given up:
 guests that the rest does not need to have moved go home, and the order is found
-anew.
+anew. Of the plan that saves most, a way of fewer moves is looked for in the end.
 """
 
 import collections
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from membuddies_nova.cluster import Guest, Host
 from membuddies_nova.model.sharing import PAGES_PER_MB
 from membuddies_nova.planner.draft import Draft, Stop
 from membuddies_nova.planner.layout import Layout
-from membuddies_nova.planner.relabel import relabel
+from membuddies_nova.planner.relabel import namings, relabel
 from membuddies_nova.planner.route import follow
 from membuddies_nova.planner.search import Budget, Search
 from membuddies_nova.planner.walk import MOST_GUESTS, Step, Walk
@@ -70,6 +72,7 @@ def improve(draft: Draft, budget: Budget, seed: int = 0) -> tuple[Draft, str]:
         walked = _walked(draft, layout, search, budget)
         if _better(planned, walked) is walked:
             planned = _better(walked, _polished(walked, draft, layout, search))
+    planned = _shortened(planned, draft, layout, search, budget)
     layout.take(layout.targets_of(planned.occupancy))
     layout.refresh()
     return planned, _why_no_more(planned, budget, search)
@@ -118,18 +121,19 @@ def _walked(draft: Draft, layout: Layout, search: Search, budget: Budget) -> Dra
         planned, left = follow(draft.fork(), _targets(layout))
         if not left:
             return planned
-        times = collections.Counter(row for row, _, _ in steps)
-        if max(times.values()) <= _MOVES_A_GUEST:
-            stepped = _stepped(draft, layout, steps, last)
-            if stepped is not None:
-                return stepped
+        stepped = _stepped(draft, layout, steps, last)
+        if stepped is not None:
+            return stepped
     return draft
 
 
 def _stepped(
     draft: Draft, layout: Layout, steps: Sequence[Step], last: Mapping[int, int]
 ) -> Draft | None:
-    """The draft with a walk's steps, None if a rule stops one."""
+    """The draft with a walk's steps, None if a rule or their number stops one."""
+    times = collections.Counter(row for row, _, _ in steps)
+    if max(times.values()) > _MOVES_A_GUEST:
+        return None
     planned = draft.fork()
     for row, column, _ in steps:
         guest, host = layout.guests[row], layout.hosts[column]
@@ -150,6 +154,30 @@ def _polished(walked: Draft, draft: Draft, layout: Layout, search: Search) -> Dr
     relabel(layout)
     search.climb()
     return _reached(draft, layout, search)
+
+
+def _shortened(
+    planned: Draft, draft: Draft, layout: Layout, search: Search, budget: Budget
+) -> Draft:
+    """The fewest moves to the layout of a plan, or to one that differs in names."""
+    if len(layout.guests) > MOST_GUESTS:
+        return planned
+    layout.take(layout.targets_of(planned.occupancy))
+    walk = None
+    for goal in namings(layout):
+        moves = len(planned.moves) - len(draft.moves)
+        if np.count_nonzero(goal != layout.home) >= moves:
+            break
+        walk = walk or Walk(layout, budget)
+        steps = walk.shortest(goal, fewer_than=moves)
+        if steps is None:
+            continue
+        last = {row: column for row, column, _ in steps}
+        layout.take(last)
+        if search.is_surely_better(layout.home, 0.0):
+            stepped = _stepped(draft, layout, steps, last)
+            planned = planned if stepped is None else _better(planned, stepped)
+    return planned
 
 
 def _worth_mb(draft: Draft) -> float:

@@ -7,6 +7,10 @@ from where everything is and takes any single step that the rules allow, also
 those that lose; whatever it finds can be reached, because it went there. Few
 steps are allowed where there is little room, so that a walk sees all of a small
 full cluster, and it need not see all of an empty one.
+
+For the same reason an order of moves that was found one by one may let guests wait
+elsewhere who need not: a second kind of walk looks for the fewest steps to a layout
+that is known to be reached.
 """
 
 import heapq
@@ -15,7 +19,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from membuddies_nova.planner.layout import NOWHERE, Layout
+from membuddies_nova.planner.layout import NOWHERE, Layout, Rows
 from membuddies_nova.planner.search import Budget
 
 _STEPS = 600_000
@@ -29,6 +33,44 @@ Step = tuple[int, int, int]
 """A guest (row) goes to a host (column) from another (column)."""
 
 
+class _Ways:
+    """The shortest ways that were found to states; on none is a guest moved thrice.
+
+    :ivar lengths: steps of each of them
+    """
+
+    def __init__(self, start: State) -> None:
+        self._start = start
+        self.lengths = {start: 0}
+        # On the way to each state: who was moved at all, and who was moved twice.
+        self._moved = {start: (0, 0)}
+        self._came: dict[State, tuple[State, Step]] = {}
+
+    def reach(self, state: State, step: Step) -> State | None:
+        """The state after a step, None if no shorter way to it is found so."""
+        row, column, source = step
+        bit = 1 << row
+        once, twice = self._moved[state]
+        if twice & bit:
+            return None
+        length = self.lengths[state] + 1
+        following = _after(state, row, source, column)
+        if self.lengths.get(following, length + 1) <= length:
+            return None
+        self.lengths[following] = length
+        self._moved[following] = (once | bit, twice | once & bit)
+        self._came[following] = (state, step)
+        return following
+
+    def path(self, end: State) -> list[Step]:
+        """The steps of the way to a state."""
+        steps = []
+        while end != self._start:
+            end, step = self._came[end]
+            steps.append(step)
+        return steps[::-1]
+
+
 class Walk:
     """Looks for the best layout that can be reached.
 
@@ -39,6 +81,7 @@ class Walk:
         self._layout = layout
         self._budget = budget
         self._rows = [int(row) for row in np.flatnonzero(layout.free)]
+        self._states = _STEPS // max(len(self._rows) * len(layout.hosts), 1)
         self._free = _set_of(self._rows)
         self._allowed = [
             _set_of(row for row in self._rows if not layout.never_allows(row, column))
@@ -58,46 +101,67 @@ class Walk:
         layout = self._layout
         if not self._rows:
             return
-        states = _STEPS // (len(self._rows) * len(layout.hosts))
         layout.restore(layout.home)
         most = layout.moves_left
-        start = self._start()
-        lengths = {start: 0}
-        # On the way to each state: who was moved at all, and who was moved twice.
-        moved = {start: (0, 0)}
-        came: dict[State, tuple[State, Step]] = {}
+        start = self._state(layout.home)
+        ways = _Ways(start)
         ends: list[tuple[float, State]] = [(0.0, start)]
         order = itertools.count()
         heap = [(0.0, next(order), 0, start)]
         looked = 0
-        while heap and looked < states and not self._budget.is_spent:
+        while heap and looked < self._states and not self._budget.is_spent:
             lost, _, length, state = heapq.heappop(heap)
-            if length > lengths[state] or length >= most:
+            if length > ways.lengths[state] or length >= most:
                 continue
             looked += 1
             self._budget.spend(len(self._rows))
-            once, twice = moved[state]
-            for row, column, source in self._steps(state):
-                bit = 1 << row
-                if twice & bit:
+            for step in self._steps(state):
+                following = ways.reach(state, step)
+                if following is None:
                     continue
-                following = _after(state, row, source, column)
-                if lengths.get(following, length + 2) <= length + 1:
-                    continue
+                row, column, source = step
                 value = -lost - layout.cost[row]
                 value += self._gain(state, following, source, column)
-                lengths[following] = length + 1
-                moved[following] = (once | bit, twice | once & bit)
-                came[following] = (state, (row, column, source))
                 heapq.heappush(heap, (-value, next(order), length + 1, following))
                 if value > ends[-1][0]:
                     ends.append((value, following))
         for _, end in ends[:0:-1]:
-            yield _path(came, start, end)
+            yield ways.path(end)
 
-    def _start(self) -> State:
+    def shortest(self, goal: Rows, fewer_than: int) -> list[Step] | None:
+        """The fewest steps to a layout, None if no way of so few is found.
+
+        A guest that is not at its place has a step before it at least, so what is
+        looked at first is where the steps made and these are fewest (A*).
+        """
+        start, end = self._state(self._layout.home), self._state(goal)
+        ways = _Ways(start)
+        left = int((goal != self._layout.home).sum())
+        order = itertools.count()
+        heap = [(left, left, next(order), start)]
+        looked = 0
+        while heap and looked < self._states and not self._budget.is_spent:
+            steps, left, _, state = heapq.heappop(heap)
+            if state == end:
+                return ways.path(end)
+            if steps - left > ways.lengths[state]:
+                continue
+            looked += 1
+            self._budget.spend(len(self._rows))
+            for step in self._steps(state):
+                row, column, source = step
+                then = left + int(goal[row] == source) - int(goal[row] == column)
+                least = steps - left + 1 + then
+                if least >= fewer_than:
+                    continue
+                following = ways.reach(state, step)
+                if following is not None:
+                    heapq.heappush(heap, (least, then, next(order), following))
+        return None
+
+    def _state(self, at: Rows) -> State:
         state = [0] * len(self._layout.hosts)
-        for row, column in enumerate(self._layout.home):
+        for row, column in enumerate(at):
             if column != NOWHERE:
                 state[column] |= 1 << row
         return tuple(state)
@@ -187,13 +251,3 @@ def _after(state: State, row: int, source: int, column: int) -> State:
     changed[source] &= ~(1 << row)
     changed[column] |= 1 << row
     return tuple(changed)
-
-
-def _path(
-    came: dict[State, tuple[State, Step]], start: State, end: State
-) -> list[Step]:
-    steps = []
-    while end != start:
-        end, step = came[end]
-        steps.append(step)
-    return steps[::-1]

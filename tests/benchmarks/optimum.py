@@ -59,11 +59,13 @@ def case(snapshot, tight: bool) -> Case:
     saved_pages = planned.saved_mb * PAGES_PER_MB
     homes = {uuid: host for host, use in planned.after.items() for uuid in use.guests}
     moved = sum(homes[guest.uuid] != guest.host for guest in snapshot.guests)
-    best, above = optimum.saving_pages, moved - optimum.fewest_moved(saved_pages, moved)
+    counted = len(planned.moves) if tight else moved
+    best = optimum.saving_pages
+    above = counted - optimum.fewest_moved(saved_pages, counted)
     if tight and (saved_pages < best - 1e-6 or above > 0):
         reachable = Reachable(snapshot)
         best = reachable.best_saved_pages
-        above = len(planned.moves) - reachable.fewest_moves(saved_pages)
+        above = counted - reachable.fewest_moves(saved_pages)
     return Case(
         of_optimum=_part(saved_pages, optimum.saving_pages),
         of_reachable=_part(saved_pages, best),

@@ -117,6 +117,29 @@ def test_in_tight_clusters_plans_save_the_most_that_moves_can_reach(seed):
     assert len(planned.moves) <= reachable.fewest_moves(saved_pages) + 1
 
 
+@pytest.mark.parametrize("seed", [51, 122, 145])
+def test_in_a_tight_cluster_nobody_waits_elsewhere_who_need_not(seed):
+    """Taken guest by guest, the way to these layouts has moves only to wait."""
+    snapshot = tight_cluster(seed)
+    planned = plan(snapshot)
+    assert problems(snapshot, planned, Limits()) == []
+    assert len(planned.moves) == len({move.guest for move in planned.moves}) > 0
+    saved_pages = planned.saved_mb * PAGES_PER_MB
+    assert len(planned.moves) == Reachable(snapshot).fewest_moves(saved_pages)
+
+
+def test_hosts_keep_the_names_that_can_be_reached_in_fewer_moves():
+    """The naming that moves the fewest guests takes more moves than another."""
+    snapshot = tight_cluster(71)
+    planned = plan(snapshot)
+    assert problems(snapshot, planned, Limits()) == []
+    saved_pages = planned.saved_mb * PAGES_PER_MB
+    fewest = Optimum(snapshot).fewest_moved(saved_pages, len(planned.moves))
+    moved = {move.guest for move in planned.moves}
+    assert len(moved) > fewest
+    assert len(planned.moves) == Reachable(snapshot).fewest_moves(saved_pages) == 8
+
+
 @pytest.mark.parametrize("seed", [54, 156, 187, *range(12)])
 def test_consolidation_leaves_the_fewest_hosts_in_use(seed):
     snapshot = random_cluster(seed)
