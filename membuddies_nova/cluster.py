@@ -173,7 +173,9 @@ class Guest:
     :ivar movable: whether the operator or the tenant lets it be moved
     :ivar age_seconds: since it was launched, None if unknown
     :ivar last_moved_seconds: since its last migration, None if never
-    :ivar change_fraction_per_hour: part of its pages that changes in an hour
+    :ivar change_fraction_per_hour: how often a stable page of it changes in an hour,
+        on average, as the agent of its host sees; a small one is the part of its
+        pages that changes. None if unknown
     """
 
     uuid: str

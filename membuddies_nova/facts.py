@@ -13,6 +13,9 @@ from typing import Any, Self
 from membuddies_nova import exceptions
 from membuddies_nova.cluster import KsmState
 
+MAX_CHANGES_PER_HOUR = 1e6
+"""Of a guest's pages, in a report; more than any pair of scans can tell."""
+
 FINGERPRINT_SOURCE_KEY = "membuddies:fingerprint_source"
 """A flavor's extra spec that says who reads its guests' memory."""
 
@@ -219,6 +222,8 @@ class GuestFacts:
     :ivar digest: of that fingerprint's bytes, as lower-case hexadecimal
     :ivar scanned_at: when that scan ended, in seconds since the epoch
     :ivar reason: why it has no fingerprint, None if it has one
+    :ivar change_fraction_per_hour: how often a stable page of it changes in an hour,
+        on average, None while fewer than two scans tell
     """
 
     uuid: str
@@ -226,6 +231,7 @@ class GuestFacts:
     digest: str | None = None
     scanned_at: float | None = None
     reason: Reason | None = None
+    change_fraction_per_hour: float | None = None
 
 
 class Cause(enum.StrEnum):

@@ -11,6 +11,7 @@ import dataclasses
 import threading
 from collections.abc import Iterable
 
+from membuddies_agent.change_rate import ChangeRate
 from membuddies_agent.guests import Guest
 from membuddies_agent.pace import changed_fraction
 from membuddies_agent.procfs import Process
@@ -27,6 +28,7 @@ class Fingerprint:
     :ivar scanned_at: when the scan ended, seconds since the epoch
     :ivar changed: part of the guest that changed since the scan before, None for
         the first scan
+    :ivar rate: how fast it changes, by all scans of its process
     """
 
     process: Process
@@ -36,6 +38,7 @@ class Fingerprint:
     body: bytes
     scanned_at: float
     changed: float | None
+    rate: ChangeRate
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -72,11 +75,12 @@ class Shelf:
         """Take the newest sample of a guest in place of the one before."""
         with self._lock:
             before = self._fingerprints.get(uuid)
-            changed = None
+            changed, rate = None, ChangeRate()
             if before is not None and before.process == process:
                 sample = sample.with_stability(before.bare)
                 changed = changed_fraction(before.bare, sample)
-            fingerprint = self._sealed(process, sample, scanned_at, changed)
+                rate = before.rate.after(changed, scanned_at - before.scanned_at)
+            fingerprint = self._sealed(process, sample, scanned_at, changed, rate)
             self._fingerprints[uuid] = fingerprint
             self._refusals.pop(uuid, None)
             return fingerprint
@@ -128,7 +132,7 @@ class Shelf:
             self._key = key
             for uuid, old in self._fingerprints.items():
                 self._fingerprints[uuid] = self._sealed(
-                    old.process, old.bare, old.scanned_at, old.changed
+                    old.process, old.bare, old.scanned_at, old.changed, old.rate
                 )
 
     def _line(self, guest: Guest) -> GuestFacts:
@@ -142,10 +146,16 @@ class Shelf:
             counter=fingerprint.number.counter,
             digest=fingerprint.digest,
             scanned_at=fingerprint.scanned_at,
+            change_fraction_per_hour=fingerprint.rate.per_hour,
         )
 
     def _sealed(
-        self, process: Process, bare: Sample, scanned_at: float, changed: float | None
+        self,
+        process: Process,
+        bare: Sample,
+        scanned_at: float,
+        changed: float | None,
+        rate: ChangeRate,
     ) -> Fingerprint:
         self._counter += 1
         body = codec.encode(bare.sealed(self._key))
@@ -157,4 +167,5 @@ class Shelf:
             body=body,
             scanned_at=scanned_at,
             changed=changed,
+            rate=rate,
         )

@@ -87,6 +87,18 @@ def moment(message: Mapping[str, Any], field: str) -> float:
     return float(value)
 
 
+def number(message: Mapping[str, Any], field: str, most: float) -> float:
+    """A number from 0 to ``most``."""
+    value = _present(message, field)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value <= most
+    ):
+        raise MessageError(field, f"is not a number from 0 to {most:g}")
+    return float(value)
+
+
 def body(message: Mapping[str, Any], field: str, most_bytes: int) -> bytes:
     """Bytes that travel as base64 text; one text for each value.
 

@@ -24,6 +24,7 @@ from typing import Any, Self
 from membuddies_nova.bus import fields
 from membuddies_nova.exceptions import MessageError
 from membuddies_nova.facts import (
+    MAX_CHANGES_PER_HOUR,
     Cause,
     GuestFacts,
     HostFacts,
@@ -352,6 +353,11 @@ def _guest_facts(value: object, version: int) -> GuestFacts:
         digest=fields.digest(entry, "digest"),
         scanned_at=fields.moment(entry, "scanned_at"),
         reason=reason,
+        change_fraction_per_hour=(
+            None
+            if entry.get("change_fraction_per_hour") is None
+            else fields.number(entry, "change_fraction_per_hour", MAX_CHANGES_PER_HOUR)
+        ),
     )
 
 

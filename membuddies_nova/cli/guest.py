@@ -72,7 +72,8 @@ class GuestShow(WrittenHelp, ShowOne):
     """Show one guest: its memory, its fingerprint, and its kin.
 
     kin are the guests of the whole cloud that it shares most pages with; --scope
-    says among whom they are looked for.
+    says among whom they are looked for. change_fraction_per_hour is how often a stable
+    page of it changes in an hour, on average: 0.05 is one in twenty pages.
 
     Example:
 
@@ -109,6 +110,7 @@ class GuestShow(WrittenHelp, ShowOne):
             snapshot = known.snapshot(session, known.guests_on(guest.host or ""))
         sample = snapshot.samples.get(guest.uuid)
         summary = known.summaries.get(guest.uuid)
+        told = known.told_of(guest)
         sizes = dict.fromkeys(("resident_pages", *PAGES_COLUMNS, *MB_COLUMNS))
         answer = {
             **_record(known, guest, snapshot),
@@ -125,6 +127,7 @@ class GuestShow(WrittenHelp, ShowOne):
             "trust_group": guest.trust_group,
             "last_moved_seconds": column.seconds(guest.last_moved_seconds),
             "shift": sample and sample.shift,
+            "change_fraction_per_hour": told and told.change_fraction_per_hour,
             "fingerprint_bytes": summary and summary.body_bytes,
             "digest": summary and summary.digest,
             "ksm_merging_pages": sample and sample.counters.ksm_merging_pages,

@@ -98,6 +98,15 @@ class KnownCloud:
         bodies = fingerprints.bodies(session, [guest.uuid for guest in guests])
         return snapshot_of(self.hosts, guests, bodies)
 
+    def told_of(self, guest: Guest) -> GuestFacts | None:
+        """What the agent of a guest's host told last of it, None for nothing."""
+        report = self.reports.get(guest.host or "")
+        if report is None:
+            return None
+        return next(
+            (facts for facts in report.guests if facts.uuid == guest.uuid), None
+        )
+
     def why_unknown(self, guest: Guest) -> str | None:
         """Why no fingerprint of a guest counts, None if one does."""
         if not guest.has_memory:
@@ -106,10 +115,9 @@ class KnownCloud:
             return None
         if guest.host is None:
             return "it is on no host"
-        report = self.reports.get(guest.host)
-        if report is None:
+        if guest.host not in self.reports:
             return f"no agent has ever reported from {guest.host}"
-        facts = _facts(report, guest.uuid)
+        facts = self.told_of(guest)
         if facts is None:
             return f"the agent of {guest.host} does not see it"
         if facts.reason is not None:
@@ -125,7 +133,3 @@ class KnownCloud:
 
     def _age(self, moment: float | None) -> float | None:
         return None if moment is None else max(self.now - moment, 0.0)
-
-
-def _facts(report: HostReport, guest: str) -> GuestFacts | None:
-    return next((facts for facts in report.guests if facts.uuid == guest), None)

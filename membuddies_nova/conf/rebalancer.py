@@ -105,7 +105,10 @@ OPTIONS: list[cfg.Opt] = [
         min=0,
         help="For how many hours one MB must stay saved to be worth copying one MB. "
         "How long a saving lasts is judged by the guest's age and how fast its memory "
-        "changes. Raise it where migrations hurt more, 0 counts them as free.",
+        "changes: 20 hours for a guest that has run for a day and of which 5 % change "
+        "in an hour, so that with 0.1 a migration that copies 1024 MB has to save 5 MB "
+        "besides `min_gain_mb`; one hour for a guest that has run for an hour, and "
+        "102 MB. Raise it where migrations hurt more, 0 counts them as free.",
     ),
     cfg.FloatOpt(
         "pressure",

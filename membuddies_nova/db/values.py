@@ -41,7 +41,7 @@ def host_from_json(facts: JsonObject, **newest: Any) -> Host:
 
 
 def guest_to_json(guest: Guest) -> JsonObject:
-    """All of a guest but what has columns of its own."""
+    """All of a guest but what has columns of its own, or is recorded elsewhere."""
     return _without(
         guest,
         "uuid",
@@ -51,6 +51,7 @@ def guest_to_json(guest: Guest) -> JsonObject:
         "other_host",
         "left_hosts",
         "refused_seconds",
+        "change_fraction_per_hour",
         "pinned_memory",
     )
 

@@ -2,8 +2,8 @@
 """What became of earlier moves and what agents saw, put beside the inventory.
 
 For plans and for a move's last check. The inventory is Nova's word; that a plan
-took a guest from a host, that Nova refused to move it, or that a device pins its
-memory, is known from our own records.
+took a guest from a host, that Nova refused to move it, that a device pins its memory,
+or how fast that changes, is known from our own records.
 """
 
 import dataclasses
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from membuddies_nova.cluster import Guest
 from membuddies_nova.db import moves, reports
 from membuddies_nova.db.api import Session
-from membuddies_nova.facts import Reason
+from membuddies_nova.facts import GuestFacts, Reason
 from membuddies_nova.planner import Limits
 
 REFUSED = "refused by Nova: "
@@ -40,28 +40,32 @@ def recorded(
     for record in moves.finished(session, since=since, limit=_LATEST_MOVES):
         if record.plan_id == apart_from or record.finished_at is None:
             continue
-        guest, age = record.move.guest, max(now - record.finished_at, 0.0)
+        uuid, age = record.move.guest, max(now - record.finished_at, 0.0)
         if record.state == "done" and record.move.source is not None:
-            left.setdefault(guest, {}).setdefault(record.move.source, age)
+            left.setdefault(uuid, {}).setdefault(record.move.source, age)
         elif record.state == "failed" and record.detail.startswith(REFUSED):
             # The newest comes first: what was moved since is not refused.
-            if guest not in ended:
-                refused[guest] = age
+            if uuid not in ended:
+                refused[uuid] = age
         else:
             continue
-        ended.add(guest)
-    pinned = {
-        facts.uuid
+        ended.add(uuid)
+    told = {
+        (report.host, facts.uuid): facts
         for report in reports.all(session)
         for facts in report.guests
-        if facts.reason is Reason.PINNED
     }
-    return [
-        dataclasses.replace(
-            guest,
-            left_hosts=left.get(guest.uuid, {}),
-            refused_seconds=refused.get(guest.uuid),
-            pinned_memory=guest.uuid in pinned,
+    found = []
+    for guest in guests:
+        # A host that it has left may still tell of it.
+        facts = told.get((guest.host or "", guest.uuid), GuestFacts(uuid=guest.uuid))
+        found.append(
+            dataclasses.replace(
+                guest,
+                left_hosts=left.get(guest.uuid, {}),
+                refused_seconds=refused.get(guest.uuid),
+                pinned_memory=facts.reason is Reason.PINNED,
+                change_fraction_per_hour=facts.change_fraction_per_hour,
+            )
         )
-        for guest in guests
-    ]
+    return found

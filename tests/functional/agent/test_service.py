@@ -35,12 +35,18 @@ def test_a_guests_fingerprint_arrives_under_the_clouds_key(conf, libvirt):
     assert report.facts.mem_total_bytes > 0
 
 
-def test_a_second_scan_tells_which_items_hold_still(conf, libvirt):
+def test_a_second_scan_tells_what_holds_still_and_how_fast_the_guest_changes(
+    conf, libvirt
+):
     uuid = PREFIX + "02"
     libvirt.create(domain_xml(uuid))
     with controlling(conf) as controller, running(conf):
         while codec.decode(controller.stored(uuid).body).stable is None:
             pass
+        first = controller.line_of(uuid, lambda line: line and line.counter)
+        later = controller.line_of(uuid, lambda line: line and line.counter > 1)
+    assert first.counter > 1 or first.change_fraction_per_hour is None
+    assert later.change_fraction_per_hour >= 0.0
 
 
 @pytest.mark.parametrize("said_by", ["option", "flavor", "image"])

@@ -77,7 +77,13 @@ def fill(
             Number(1, 1),
             host_facts(KsmState.MERGING, pages_sharing=3 * PAGES_PER_MB, smart_scan=0),
             [
-                GuestFacts(uuid=uuid, counter=1, digest="00", scanned_at=past)
+                GuestFacts(
+                    uuid=uuid,
+                    counter=1,
+                    digest="00",
+                    scanned_at=past,
+                    change_fraction_per_hour=0.05,
+                )
                 for uuid in PAGES
             ],
             past,

@@ -103,6 +103,14 @@ def test_a_guest_s_kin_depend_on_the_scope(shell, filled, scope, kin):
     assert {each["name"]: each["shared_pages"] for each in guest["kin"]} == kin
 
 
+def test_a_guest_shows_how_fast_it_changes(shell, filled):
+    def rate(name):
+        return shell.json("guest", "show", name)["change_fraction_per_hour"]
+
+    assert (rate("web-1"), rate("lone")) == (0.05, None)
+    assert "change_fraction_per_hour" in shell.run("guest", "show", "web-1").stdout
+
+
 def test_guests_are_sorted_though_a_size_is_missing(shell, filled):
     guests = shell.json("guest", "list", "--sort-column", "unique_mb")
     assert [guest["unique_mb"] for guest in guests] == [None, 4.0, 4.0, 8.0]

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is recorded of guests reaches the planner's rules."""
 
+import dataclasses
+
 import pytest
 
 from membuddies_nova.cluster import Guest, Host
@@ -14,6 +16,7 @@ from tests.functional.rebalancer.rows import move, only_move, store_plan
 
 NOW = 1_000_000.0
 LIMITS = Limits(cycle_seconds=3600.0, refused_seconds=600.0)
+FACTS = HostFacts(mem_total_bytes=2**32, mem_available_bytes=2**31)
 GUEST = Guest(uuid="u1", name="a", memory_mb=256, host="m1")
 
 
@@ -38,9 +41,9 @@ def ended(database):
     return end
 
 
-def store_report(session, facts, *guests):
-    number = Number(1, 1)
-    reports.store(session, "m1", number, facts, guests, NOW, tag="", key_id="")
+def store_report(session, facts, *guests, host="m1", counter=1):
+    number = Number(1, counter)
+    reports.store(session, host, number, facts, guests, NOW, tag="", key_id="")
 
 
 def recorded(database, **others):
@@ -73,11 +76,49 @@ def test_what_is_long_ago_is_forgotten(database, ended):
 
 
 def test_a_guest_whose_memory_a_device_pins_is_known_by_its_agents_report(database):
-    facts = HostFacts(mem_total_bytes=2**32, mem_available_bytes=2**31)
     with database.writer() as session:
         pinned = GuestFacts(uuid="u1", reason=Reason.PINNED)
-        store_report(session, facts, pinned)
+        store_report(session, FACTS, pinned)
     assert recorded(database).pinned_memory
+
+
+def scanned(change_fraction_per_hour):
+    return GuestFacts(
+        uuid="u1",
+        counter=1,
+        digest="00",
+        scanned_at=NOW,
+        change_fraction_per_hour=change_fraction_per_hour,
+    )
+
+
+def test_how_fast_a_guest_changes_is_known_by_its_agents_newest_report(database):
+    assert recorded(database).change_fraction_per_hour is None
+    for counter, rate in enumerate((0.5, 0.05, None, 0.04), 1):
+        with database.writer() as session:
+            store_report(session, FACTS, scanned(rate), counter=counter)
+        assert recorded(database).change_fraction_per_hour == rate
+
+
+def test_a_host_that_a_guest_has_left_does_not_speak_for_it(database):
+    with database.writer() as session:
+        store_report(session, FACTS, scanned(0.5), host="m0")
+        store_report(session, FACTS)
+    assert recorded(database).change_fraction_per_hour is None
+    with database.writer() as session:
+        store_report(session, FACTS, scanned(0.05), counter=2)
+        pinned = GuestFacts(uuid="u1", reason=Reason.PINNED)
+        store_report(session, FACTS, pinned, host="m0", counter=2)
+    guest = recorded(database)
+    assert (guest.change_fraction_per_hour, guest.pinned_memory) == (0.05, False)
+
+
+def test_what_agents_tell_is_not_kept_as_novas_word(database):
+    told = dataclasses.replace(GUEST, change_fraction_per_hour=0.5, pinned_memory=True)
+    with database.writer() as session:
+        inventory.replace(session, [Host(name="m1", memory_mb=4096)], [told], NOW)
+    with database.reader() as session:
+        assert inventory.guests(session, NOW) == [GUEST]
 
 
 def test_a_host_whose_ksm_stays_within_numa_nodes_promises_less(database):

@@ -1,4 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
+import math
+
 import numpy as np
 import pytest
 
@@ -71,7 +73,13 @@ def test_a_report_tells_each_guests_newest_fingerprint(shelf):
     shelf.put("a", PROCESS, sample(1), 10.0)
     newest = shelf.put("a", PROCESS, sample(1), 20.0)
     assert shelf.tell([guest(), guest("b"), guest("c", reason=Reason.PINNED)]) == (
-        GuestFacts(uuid="a", counter=2, digest=newest.digest, scanned_at=20.0),
+        GuestFacts(
+            uuid="a",
+            counter=2,
+            digest=newest.digest,
+            scanned_at=20.0,
+            change_fraction_per_hour=0.0,
+        ),
         GuestFacts(uuid="b"),
         GuestFacts(uuid="c", reason=Reason.PINNED),
     )
@@ -134,6 +142,30 @@ def test_a_scan_tells_how_much_has_changed_since_the_one_before(shelf):
     changed = shelf.put("a", PROCESS, halved, 30.0).changed
     assert changed == pytest.approx(0.5, abs=0.01)
     assert shelf.put("a", LATER_PROCESS, halved, 40.0).changed is None
+
+
+def test_a_report_tells_how_fast_a_guest_changes_from_its_second_scan_on(shelf):
+    def told(process=PROCESS):
+        (line,) = shelf.tell([guest(process=process)])
+        return line.change_fraction_per_hour
+
+    half = np.concatenate([sample(1).items[::2], sample(2).items[::2]])
+    halved = Sample.of_pages(half, shift=3)
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    assert told() is None
+    shelf.put("a", PROCESS, sample(1), 10.0)
+    assert told() is None, "the clock did not advance"
+    shelf.put("a", PROCESS, halved, 1810.0)
+    fast = told()
+    assert fast == pytest.approx(math.log(2) / 0.5, rel=0.05)
+    shelf.seal_with(OTHER_KEY)
+    assert told() == fast
+    # What has come is stable a scan later, and was change until then.
+    shelf.put("a", PROCESS, halved, 3610.0)
+    shelf.put("a", PROCESS, halved, 5410.0)
+    assert told() == pytest.approx(fast * 3 / 7, rel=0.05)
+    shelf.put("a", LATER_PROCESS, sample(1), 7210.0)
+    assert told(LATER_PROCESS) is None
 
 
 def test_another_key_seals_every_fingerprint_anew(shelf):

@@ -25,6 +25,7 @@ from membuddies_nova.bus.messages import (
 from membuddies_nova.cluster import KsmState
 from membuddies_nova.exceptions import MessageError
 from membuddies_nova.facts import (
+    MAX_CHANGES_PER_HOUR,
     Cause,
     GuestFacts,
     HostFacts,
@@ -47,7 +48,12 @@ reasons = st.text(st.characters(codec="utf-8"), max_size=messages.MAX_REASON)
 
 guest_facts = st.one_of(
     st.builds(
-        GuestFacts, uuid=uuids, counter=counts, digest=digests, scanned_at=moments
+        GuestFacts,
+        uuid=uuids,
+        counter=counts,
+        digest=digests,
+        scanned_at=moments,
+        change_fraction_per_hour=st.none() | st.floats(0, MAX_CHANGES_PER_HOUR),
     ),
     st.builds(GuestFacts, uuid=uuids, reason=st.sampled_from(Reason)),
 )
@@ -259,6 +265,22 @@ def test_facts_that_cannot_be_true_are_refused(report_json, facts, field):
     with pytest.raises(MessageError) as error:
         Report.from_json(report_json)
     assert error.value.field == field
+
+
+@pytest.mark.parametrize(
+    "rate", [float("nan"), float("inf"), -0.1, 1e7, 10**400, "0.1", True, [0.1]]
+)
+def test_a_rate_of_change_that_cannot_be_is_refused(report_json, rate):
+    report_json["guests"][0]["change_fraction_per_hour"] = rate
+    with pytest.raises(MessageError, match="number from 0 to 1e\\+06") as error:
+        Report.from_json(report_json)
+    assert error.value.field == "change_fraction_per_hour"
+
+
+def test_an_older_agent_s_report_tells_no_rate_of_change(report_json):
+    del report_json["guests"][0]["change_fraction_per_hour"]
+    (line,) = Report.from_json(report_json).guests
+    assert (line.counter, line.change_fraction_per_hour) == (1, None)
 
 
 def test_a_report_without_facts_is_refused(report_json):

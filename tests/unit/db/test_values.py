@@ -78,6 +78,7 @@ reported = st.builds(
     counter=st.none() | st.integers(0),
     scanned_at=st.none() | numbers,
     reason=st.none() | st.sampled_from(Reason),
+    change_fraction_per_hour=st.none() | numbers,
 )
 
 
