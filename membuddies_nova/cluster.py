@@ -164,7 +164,8 @@ class Guest:
     :ivar pinned_zone: zone that the user asked for (not the host's zone alone)
     :ivar hints: scheduler hints it was booted with, values joined by commas
     :ivar other_host: where Placement counts it besides its host: the destination
-        of a migration under way, or the source of a resize not confirmed yet
+        of a migration under way, or the source of a resize not confirmed yet; it need
+        not be in the inventory
     :ivar pinned_memory: whether a passed-through device pins its memory, as the
         agent of its host sees
     :ivar left_hosts: hosts that earlier plans took it from, and how many seconds ago

@@ -48,11 +48,10 @@ def guest_to_json(guest: Guest) -> JsonObject:
         "host",
         "age_seconds",
         "last_moved_seconds",
-        "other_host",
         "left_hosts",
         "refused_seconds",
-        "change_fraction_per_hour",
         "pinned_memory",
+        "change_fraction_per_hour",
     )
 
 

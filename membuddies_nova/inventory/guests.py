@@ -32,6 +32,7 @@ _HOST = "OS-EXT-SRV-ATTR:host"
 _ROOT_DEVICE = "OS-EXT-SRV-ATTR:root_device_name"
 # Nova's word for the image that a snapshot's guest was booted from.
 _BASE_IMAGE = "base_image_ref"
+# What Nova shows of every task state of live migrations, cold ones and resizes.
 _MOVING = frozenset({"MIGRATING", "RESIZE", "VERIFY_RESIZE", "REVERT_RESIZE"})
 # Image properties that tie memory to its host exactly as the flavor's extra specs
 # of the same meaning do (nova.virt.hardware reads either).
@@ -60,6 +61,7 @@ class Surroundings:
     :ivar volume_images: by the uuid of a volume-booted guest
     :ivar groups: server group by member's uuid
     :ivar aggregates: by host
+    :ivar transit: both hosts of a guest that is between two, by its uuid
     :ivar unmovable_projects: their guests stay
     """
 
@@ -67,11 +69,17 @@ class Surroundings:
     volume_images: Mapping[str, ImageFacts]
     groups: Mapping[str, ServerGroup]
     aggregates: Mapping[str, tuple[Aggregate, ...]]
+    transit: Mapping[str, Collection[str]]
     unmovable_projects: Collection[str]
 
 
 def is_volume_booted(server: Json) -> bool:
     return not server["image"]
+
+
+def is_in_transit(server: Json) -> bool:
+    """Whether a guest is between two hosts, or waits to be confirmed on the second."""
+    return server["status"] in _MOVING
 
 
 def group_hints(servers: Iterable[Json]) -> set[str]:
@@ -185,7 +193,8 @@ def _guest(server: Json, surroundings: Surroundings, now: float) -> Guest:
         task_state=server["OS-EXT-STS:task_state"],
         power_state=server["OS-EXT-STS:power_state"],
         locked=server["locked"],
-        migrating=server["status"] in _MOVING,
+        migrating=is_in_transit(server),
+        other_host=_other_host(host, surroundings.transit.get(uuid, ())),
         group=surroundings.groups.get(uuid),
         pinned_zone=server["pinned_availability_zone"],
         hints=_hints(server["scheduler_hints"]),
@@ -209,6 +218,16 @@ def _guest(server: Json, surroundings: Surroundings, now: float) -> Guest:
         ),
         age_seconds=_age_seconds(server["OS-SRV-USG:launched_at"], now),
     )
+
+
+def _other_host(host: str | None, ends: Collection[str]) -> str | None:
+    """The other one of a guest's two hosts.
+
+    Two that are both others' are those of a migration that has ended or begun since
+    the guest's own host was read.
+    """
+    others = set(ends) - {host}
+    return others.pop() if len(others) == 1 else None
 
 
 def _source(image: ImageFacts) -> dict[str, str]:

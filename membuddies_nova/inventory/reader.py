@@ -18,6 +18,7 @@ Nova       /v2.1/os-hypervisors/detail                 os-hypervisors:list-detai
 Nova       /v2.1/os-aggregates                         os-aggregates:index
 Nova       /v2.1/os-server-groups?all_projects=true    os-server-groups:index
 Nova       /v2.1/os-server-groups/{id}                 os-server-groups:show
+Nova       /v2.1/os-migrations?instance_uuid={id}      os-migrations:index
 Placement  /resource_providers/{id}/inventories        inventories:list
 Placement  /resource_providers/{id}/traits             traits:list
 Glance     /v2/images?visibility=all                   get_images
@@ -28,7 +29,10 @@ The list of servers must also show the guests' hosts
 (``os-extended-server-attributes``) and extra specs
 (``os-flavor-extra-specs:index``). A server group is read by its id only for a
 credential that is not an administrator: Nova lists the groups of all projects to
-administrators alone. Cinder is asked only while there are volume-booted guests;
+administrators alone. Migrations are asked for of each guest that is between two hosts
+(since Nova 2025.2 the rules ``os-migrations:index:all_projects`` and
+``os-migrations:index:host`` must allow it, too); where that is refused, such a guest
+counts on one of them. Cinder is asked only while there are volume-booted guests;
 where it does not answer, their image is unknown. Traits are asked for only when a
 provider has changed; where they are refused, processors are not compared. Nova must
 know microversion 2.100 (release 2025.1).
@@ -64,6 +68,7 @@ from membuddies_nova.inventory.hosts import (
     require_all_cells,
 )
 from membuddies_nova.inventory.providers import Providers
+from membuddies_nova.inventory.transit import Transit
 
 LOG = logging.getLogger(__name__)
 
@@ -78,6 +83,7 @@ class InventoryReader:
         self._options = conf[options.GROUP]
         self._cloud = Cloud.from_conf(conf)
         self._providers = Providers(self._cloud)
+        self._transit = Transit(self._cloud)
         self._volume_images: dict[str, ImageFacts] = {}
         self._cinder_error: str | None = None
 
@@ -123,6 +129,7 @@ class InventoryReader:
             "servers",
             {"all_tenants": 1, "sort_key": "created_at", "sort_dir": "asc"},
         )
+        transit = self._transit.read(servers)
         groups = self._groups(servers)
         hypervisors = self._cloud.listed(
             "compute", "/os-hypervisors/detail", "hypervisors"
@@ -139,6 +146,7 @@ class InventoryReader:
             volume_images=self._volume_images,
             groups=groups_by_member(groups),
             aggregates=aggregates_by_host(aggregates),
+            transit=transit,
             unmovable_projects=self._options.unmovable_projects,
         )
         return (

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from membuddies_nova import exceptions, planner
-from membuddies_nova.cluster import Scope
+from membuddies_nova.cluster import Guest, Scope
 from membuddies_nova.db import fingerprints, inventory, moves
 from membuddies_nova.db.api import Session
 from membuddies_nova.db.moves import OPEN, MoveRecord
@@ -122,7 +122,10 @@ def snapshot(session: Session, limits: Limits, now: float) -> ClusterSnapshot:
 def with_traffic(
     current: ClusterSnapshot, traffic: Iterable[Traffic]
 ) -> ClusterSnapshot:
-    """The same with the guests that are on their way counted on both hosts."""
+    """The same with the guests that are on their way counted on both hosts.
+
+    Fresher than the inventory, which knows of those that were when it was read.
+    """
     ways = {each.guest: {each.source, each.destination} for each in traffic}
     guests = []
     for guest in current.guests:
@@ -172,7 +175,7 @@ def refusal(
         elif other.state == "done" and (other.finished_at or now) >= read_at:
             moved[other.move.guest] = other.move.destination
     guests = [
-        dataclasses.replace(guest, host=moved.get(guest.uuid, guest.host))
+        _since(guest, moved, under_way)
         for guest in history.recorded(
             session,
             inventory.guests(session, now),
@@ -200,6 +203,28 @@ def refusal(
         fingerprints.bodies(session, concerned),
     )
     return _stop(current, record.move, under_way, wishes)
+
+
+def _since(
+    guest: Guest, moved: Mapping[str, str], under_way: Mapping[str, str]
+) -> Guest:
+    """A guest with what its plan's own moves have made of it since the inventory.
+
+    One that is under way yet is left to who counts that on both of its hosts.
+    """
+    if guest.uuid in moved:
+        # The move was done when Nova had the guest there, active and without a task.
+        return dataclasses.replace(
+            guest,
+            host=moved[guest.uuid],
+            other_host=None,
+            status="ACTIVE",
+            task_state=None,
+            migrating=False,
+        )
+    if guest.other_host == under_way.get(guest.uuid):
+        return dataclasses.replace(guest, other_host=None)
+    return guest
 
 
 def _stop(

@@ -32,6 +32,14 @@ def until_scanned_on(
     )
 
 
+def until_also_on(buddies: Buddies, guest: Guest, host: str | None) -> None:
+    """Waits until the inventory has a guest on a host besides its own, or on none."""
+    buddies.wait(
+        lambda: buddies.json("guest", "show", guest.id)["other_host"] == host,
+        f"{guest.name} does not count on {host} besides its own host",
+    )
+
+
 def listed(buddies: Buddies) -> dict[str, dict[str, Any]]:
     """What ``membuddies guest list`` says of each guest; keys are uuids."""
     return {row["uuid"]: row for row in buddies.json("guest", "list", "--long")}

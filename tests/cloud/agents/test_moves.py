@@ -17,7 +17,15 @@ from tests.cloud.lab.cloud import Cloud
 from tests.cloud.lab.guests import Guest, Guests
 from tests.cloud.records import Records
 
-from .looks import FIRST, SECOND, THIRD, listed, reason, until_scanned_on
+from .looks import (
+    FIRST,
+    SECOND,
+    THIRD,
+    listed,
+    reason,
+    until_also_on,
+    until_scanned_on,
+)
 
 
 def test_a_guest_whose_resize_waits_for_confirmation_counts_where_it_runs(
@@ -46,11 +54,13 @@ def test_a_guest_whose_resize_waits_for_confirmation_counts_where_it_runs(
         "VERIFY_RESIZE",
         None,
     )
+    until_also_on(buddies, guest, THIRD)
 
     compute.revert_server_resize(guest.id)
     buddies.wait(
         lambda: guests.is_settled(guest, "ACTIVE", THIRD), "the resize is not reverted"
     )
+    until_also_on(buddies, guest, None)
     until_scanned_on(buddies, records, guest, THIRD)
     buddies.wait(
         lambda: records.line(FIRST, guest) is None,
@@ -77,6 +87,7 @@ def test_a_guest_on_its_way_counts_where_nova_sees_it(
         assert at_source.host == SECOND
         assert records.holders(guest) == set()
         body = records.body(guest)
+        until_also_on(buddies, guest, THIRD)
         assert compute.get_server(guest.id).task_state == "migrating"
     until_scanned_on(buddies, records, guest, THIRD)
     assert listed(buddies)[guest.id]["host"] == THIRD

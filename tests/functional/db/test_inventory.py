@@ -41,6 +41,7 @@ GUEST = Guest(
     hints={"different_host": "x"},
     metadata={"role": "web"},
     extra_specs={"hw:mem_page_size": "large"},
+    other_host="compute-b",
     movable=False,
     age_seconds=100.0,
     last_moved_seconds=50.0,

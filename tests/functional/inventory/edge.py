@@ -64,6 +64,7 @@ class Edge:
             ),
             "/compute/v2.1/os-aggregates": ("aggregates", []),
             "/compute/v2.1/os-server-groups": ("server_groups", []),
+            "/compute/v2.1/os-migrations": ("migrations", []),
             "/image/v2/images": ("images", []),
             "/block-storage/v3/volumes/detail": ("volumes", []),
         }
@@ -82,6 +83,9 @@ class Edge:
     def page(self, path: str, query: dict[str, str]) -> records.Record:
         """What one GET answers."""
         key, items = self.lists[path]
+        if "instance_uuid" in query:
+            uuid = query["instance_uuid"]
+            items = [item for item in items if item["instance_uuid"] == uuid]
         start = int(query.get("offset", 0))
         if query.get("marker") in self.building:
             self.building[query["marker"]] -= 1

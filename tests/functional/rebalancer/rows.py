@@ -12,7 +12,11 @@ from membuddies_nova.facts import HostFacts, KsmFacts, Number
 from membuddies_nova.fingerprint import codec, seal
 from membuddies_nova.fingerprint.sample import Sample
 from membuddies_nova.plan import Goal, HostUse, Move, Plan, Verdict
-from tests.functional.rebalancer.fake_cloud import FakeCloud, FakeServer
+from tests.functional.rebalancer.fake_cloud import (
+    RUNNING_STATES,
+    FakeCloud,
+    FakeServer,
+)
 
 KEY = seal.SealKey(bytes(32))
 
@@ -105,6 +109,8 @@ def store_inventory(database: Database, cloud: FakeCloud, now: float) -> None:
             project="p1",
             status=server.status,
             task_state=server.task_state,
+            migrating=server.task_state == "migrating",
+            other_host=_other_host(cloud, server),
             locked=server.locked,
         )
         for server in cloud.servers.values()
@@ -119,6 +125,14 @@ def store_inventory(database: Database, cloud: FakeCloud, now: float) -> None:
             )
             number = Number(int(now * 1000), 1)
             reports.store(session, host.name, number, facts, (), now, tag="", key_id="")
+
+
+def _other_host(cloud: FakeCloud, server: FakeServer) -> str | None:
+    """Where a server goes to, while it does."""
+    for record in cloud.records_of(server):
+        if record.status in RUNNING_STATES:
+            return record.destination
+    return None
 
 
 def store_fingerprint(

@@ -144,3 +144,21 @@ def test_a_guest_on_its_way_counts_on_both_hosts(database):
     (guest,) = planning.with_traffic(current, [Traffic("u1", "m1", "m0")]).guests
     assert (guest.migrating, guest.host, guest.other_host) == (True, "m1", "m0")
     assert planning.with_traffic(current, []) == current
+
+
+def test_a_resize_that_waits_to_be_confirmed_counts_on_both_hosts(database):
+    """As the inventory has it; a migration under way is known fresher."""
+    resized = dataclasses.replace(
+        GUEST, status="VERIFY_RESIZE", migrating=True, other_host="m0"
+    )
+    with database.writer() as session:
+        hosts = [Host(name=name, memory_mb=4096) for name in ("m0", "m1", "m2")]
+        inventory.replace(session, hosts, [resized], NOW)
+    with database.reader() as session:
+        current = planning.snapshot(session, LIMITS, NOW)
+    (guest,) = current.guests
+    assert (guest.host, guest.other_host) == ("m1", "m0")
+    (guest,) = planning.with_traffic(current, []).guests
+    assert guest.other_host == "m0"
+    (guest,) = planning.with_traffic(current, [Traffic("u1", "m1", "m2")]).guests
+    assert guest.other_host == "m2"

@@ -147,6 +147,30 @@ def inventory(total: int, reserved: int = 0, ratio: float = 1.0) -> Record:
     return {"total": total, "reserved": reserved, "allocation_ratio": ratio}
 
 
+def migration(
+    source: str | None, destination: str | None, guest: int = 1, **changes: Any
+) -> Record:
+    return {
+        "id": 7,
+        "uuid": "88888888-8888-4888-8888-888888888888",
+        "instance_uuid": GUEST.format(guest),
+        "migration_type": "live-migration",
+        "status": "running",
+        "source_compute": source,
+        "source_node": source and f"{source}.example.org",
+        "dest_compute": destination,
+        "dest_node": destination and f"{destination}.example.org",
+        "dest_host": None,
+        "old_instance_type_id": 1,
+        "new_instance_type_id": 1,
+        "user_id": "5fce3a5f5bb24a3c9f2e5c6a4c1d0b11",
+        "project_id": PROJECT,
+        "created_at": "2026-11-24T10:00:00.000000",
+        "updated_at": None,
+        **changes,
+    }
+
+
 def volume(server_id: str, device: str = "/dev/vda", image: str = IMAGE) -> Record:
     return {
         "id": "77777777-7777-4777-8777-777777777777",

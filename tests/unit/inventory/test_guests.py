@@ -29,6 +29,7 @@ def guest(server=None, **changes):
         "volume_images": {},
         "groups": {},
         "aggregates": {},
+        "transit": {},
         "unmovable_projects": (),
     }
     [found] = guests_of(
@@ -76,6 +77,20 @@ def test_a_guest_that_is_not_placed_has_no_host_and_no_age():
 )
 def test_a_guest_between_two_hosts_is_migrating(status, migrating):
     assert guest(records.server(status=status)).migrating is migrating
+
+
+@pytest.mark.parametrize(
+    ("ends", "other"),
+    [
+        ({"c1", "c2"}, "c2"),
+        ({"c1"}, None),
+        ((), None),
+        ({"c2", "c3"}, None),
+    ],
+)
+def test_a_guest_between_two_hosts_counts_on_the_other_too(ends, other):
+    found = guest(transit={records.GUEST.format(1): ends})
+    assert (found.host, found.other_host) == ("c1", other)
 
 
 def test_the_root_disk_counts_unless_it_is_a_volume():
@@ -196,7 +211,12 @@ def test_a_guest_is_in_the_cell_of_its_host():
 def test_a_guest_whose_flavor_nova_lost_does_not_spoil_the_others():
     servers = [records.server(1, flavor={}), records.server(2)]
     surroundings = Surroundings(
-        images={}, volume_images={}, groups={}, aggregates={}, unmovable_projects=()
+        images={},
+        volume_images={},
+        groups={},
+        aggregates={},
+        transit={},
+        unmovable_projects=(),
     )
     [found] = guests_of(servers, surroundings, NOW)
     assert found.uuid == records.GUEST.format(2)

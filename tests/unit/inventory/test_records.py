@@ -6,6 +6,7 @@ import pytest
 from nova.api.openstack.compute.schemas import (
     aggregates,
     hypervisors,
+    migrations,
     server_groups,
     servers,
     services,
@@ -25,6 +26,15 @@ from tests.unit.inventory import records
         (hypervisors.detail_response_v288, {"hypervisors": [records.hypervisor()]}),
         (aggregates.index_response_v241, {"aggregates": [records.aggregate("a")]}),
         (server_groups.index_response_v264, {"server_groups": [records.group()]}),
+        (
+            migrations.index_response_v280,
+            {
+                "migrations": [
+                    records.migration("c1", "c2"),
+                    records.migration("c1", None),
+                ]
+            },
+        ),
     ],
 )
 def test_a_record_is_such_as_nova_writes(schema, body):

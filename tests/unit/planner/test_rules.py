@@ -123,6 +123,16 @@ def test_every_rule_has_a_case():
     assert {rule for rule, _ in CASES} | {"moves-per-host"} == set(RULES.names)
 
 
+def test_a_guest_may_come_from_a_host_that_is_not_in_the_inventory():
+    """It is no hindrance, but nobody can count on that it stays."""
+    coming = {"migrating": True, "other_host": "m9"}
+    planned = plan(cluster({"stranger": coming, "kin1": coming}), limits=LIMITS)
+    assert [(move.guest, move.destination) for move in planned.moves] == [("a", "m1")]
+    hint = {"hints": {"same_host": "kin1"}}
+    assert plan(cluster({"a": hint}), limits=LIMITS).moves
+    assert not plan(cluster({"a": hint, "kin1": coming}), limits=LIMITS).moves
+
+
 def test_moves_beyond_a_hosts_cap_wait_for_the_next_wave():
     pages = {**PAGES, "b": range(64)}
     snapshot = snapshot_of_pages(

@@ -3,6 +3,8 @@
 
 import dataclasses
 
+import pytest
+
 from membuddies_nova.db import inventory
 from membuddies_nova.planner import Limits
 from tests.functional.rebalancer import rows
@@ -108,6 +110,40 @@ def test_a_parked_guest_goes_on_to_where_its_plan_wants_it(bench):
     assert bench.plan(plan_id).state == "done"
     assert (first.host, second.host) == ("c2", "c1")
     assert bench.emulator.posts == [first.uuid, second.uuid, first.uuid]
+
+
+def test_a_parked_guest_goes_on_though_the_inventory_saw_it_on_its_way(bench):
+    server = bench.emulator.add_server("c1")
+    bench.read_inventory()
+    plan_id = bench.store(
+        move(server, "c3"),
+        dataclasses.replace(move(server, "c2", wave=2), source="c3"),
+    )
+
+    for _ in range(20):
+        if server.task_state is not None and server.host == "c1":
+            bench.read_inventory()
+        bench.steps(1)
+
+    assert bench.states(plan_id) == ["done", "done"]
+
+
+@pytest.mark.parametrize(("places", "state"), [(1, "skipped"), (2, "running")])
+def test_what_the_inventory_saw_under_way_counts_once(bench, places, state):
+    first, second = (bench.emulator.add_server("c1", held=True) for _ in range(2))
+    for _ in range(16 - places):
+        bench.emulator.add_server("c2")
+    bench.read_inventory()
+    bench.change(caps=dataclasses.replace(RULES.caps, in_total=1))
+    plan_id = bench.store(move(first, "c2"), move(second, "c2"))
+    bench.steps(6)
+    assert bench.states(plan_id) == ["running", "planned"]
+
+    bench.read_inventory()
+    bench.change(caps=RULES.caps)
+    bench.steps(6)
+
+    assert bench.states(plan_id) == ["running", state]
 
 
 def test_a_guest_that_another_plan_has_just_moved_waits_for_its_cooldown(bench):
