@@ -36,6 +36,7 @@ _UNDER_WAY = (
     "queued",
     "preparing",
     "running",
+    "running (post-copy)",
     "pre-migrating",
     "migrating",
     "post-migrating",

@@ -148,11 +148,16 @@ def test_migrations_of_everybody_and_every_kind_are_under_way(emulator, nova):
     emulator.add_record(
         emulator.add_server("c2"), "c3", kind="resize", status="pre-migrating"
     )
+    emulator.add_record(emulator.add_server("c3"), "c2", status="running (post-copy)")
     emulator.add_record(emulator.add_server("c3"), "c1", status="completed")
 
     found = {(m.source, m.destination, m.kind) for m in nova.under_way()}
 
-    assert found == {("c1", "c2", "live-migration"), ("c2", "c3", "resize")}
+    assert found == {
+        ("c1", "c2", "live-migration"),
+        ("c2", "c3", "resize"),
+        ("c3", "c2", "live-migration"),
+    }
 
 
 def test_only_migrations_that_began_since_count(emulator, nova):
