@@ -77,6 +77,7 @@ class Node:
     ) -> None:
         self._client, self._tap = client, tap
         self._seconds = 0.0
+        self._began_at = time.time() - SETTLED_SECONDS - COUNTED_SECONDS
         started = int(time.time() * 1000)
         self._shelf = Shelf(started, KEY)
         self._pace = Pace(
@@ -105,6 +106,7 @@ class Node:
             keys=keys,
             period_seconds=PERIOD_SECONDS,
             scan_soon=self._pace.hurry,
+            tell_sources=lambda _sources: None,
         )
         self._bytes = 0
 
@@ -124,7 +126,8 @@ class Node:
         before = self._bytes
         while (due := self._pace.oldest_due(self._guests)) is not None:
             sample = self._moved(self._guests[due])
-            fingerprint = self._shelf.put(*due, sample, time.time())
+            now = self._began_at + self._seconds
+            fingerprint = self._shelf.put(*due, sample, now)
             self._pace.note(due, fingerprint.changed)
             self.scans += 1
         self._reporter.report()
