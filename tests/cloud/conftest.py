@@ -12,6 +12,7 @@ from .lab.layout import Layout
 
 # Many a test waits for a guest's next scan.
 SCAN_SECONDS = 3
+RPC_TIMEOUT_SECONDS = 10
 
 
 @pytest.fixture(scope="package")
@@ -38,7 +39,7 @@ def cloud(is_kept: bool) -> Iterator[Cloud]:
 
 @pytest.fixture(scope="package")
 def buddies(cloud: Cloud, is_kept: bool) -> Iterator[Buddies]:
-    """Our services on that cloud: they watch, and move nothing.
+    """Our services on that cloud, but for a rebalancer, which its tests start.
 
     Tests that need nova-scheduler in a certain way configure it for themselves, and
     need not leave it as it was. Where the cloud is left up, all is taken down.
@@ -46,9 +47,14 @@ def buddies(cloud: Cloud, is_kept: bool) -> Iterator[Buddies]:
     scans = {
         f"scan_interval_{name}": SCAN_SECONDS for name in ("seconds", "max_seconds")
     }
-    ours = Buddies(cloud, {"agent": scans})
+    options = {
+        "agent": scans,
+        # What is asked while the broker is away is asked again after so long.
+        "membuddies": {"rpc_timeout_seconds": RPC_TIMEOUT_SECONDS},
+    }
+    ours = Buddies(cloud, options)
     try:
-        ours.up(mode="observe", in_scheduler=False)
+        ours.up(mode=None, in_scheduler=False)
         yield ours
     finally:
         if is_kept:

@@ -43,10 +43,10 @@ class Buddies:
     cloud: Cloud
     options: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
 
-    def up(self, mode: str = "recommend", in_scheduler: bool = True) -> None:
+    def up(self, mode: str | None, in_scheduler: bool = True) -> None:
         """Install everything and start it; the cloud must be up.
 
-        :param mode: the rebalancer's
+        :param mode: the rebalancer's; without one there is none
         :param in_scheduler: False leaves nova-scheduler as it is
         """
         self.write_configuration()
@@ -54,7 +54,8 @@ class Buddies:
         self.start_controller()
         for place in HOSTS:
             self.start_agent(place.key)
-        self.start_rebalancer(mode)
+        if mode is not None:
+            self.start_rebalancer(mode)
         if in_scheduler:
             self.configure_scheduler()
 

@@ -288,4 +288,6 @@ def _wait(done: Callable[[], bool], complaint: str, timeout_seconds: float) -> N
     while not done():
         if time.monotonic() > deadline:
             raise LabError(f"{complaint} after {timeout_seconds:.0f} s")
-        time.sleep(0.2)
+        # A question costs Nova a fifteenth of a second of the processors that its
+        # answer waits for.
+        time.sleep(0.4)

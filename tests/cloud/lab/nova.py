@@ -34,6 +34,8 @@ def common(layout: Layout) -> dict[str, dict[str, object]]:
             "concurrency_backend": "threading",
             # Periodic tasks begin at once.
             "periodic_fuzzy_delay": 0,
+            # What is asked while the broker is away is asked again after so long.
+            "rpc_response_timeout": 30,
             # Without these two a terminated nova-compute lingers for minutes.
             "graceful_shutdown_timeout": 10,
             "manager_shutdown_timeout": 5,

@@ -57,30 +57,30 @@ class Stage:
         self, known: Callable[[Scoreboard], bool], complaint: str
     ) -> None:
         """Waits until the controller's board shows something, and each worker has
-        that board or a newer one."""
+        a board that does."""
         client = BusClient(bus.options(), "test")
+        showing: set[str] = set()
 
-        def shown() -> str | None:
+        def is_shown() -> bool:
             try:
                 answer = client.scoreboard(None)
             except BusUnavailable:
-                return None
+                return False
             assert answer.body is not None
-            board = codec.decode(codec.decompress(answer.body))
-            return answer.version if known(board) else None
+            if known(codec.decode(codec.decompress(answer.body))):
+                showing.add(answer.version)
+            return bool(showing)
 
-        version = self.buddies.wait(shown, complaint)
-        since = self.log.size
-
+        # What a worker takes later than we may be what it was sent before.
         def all_have_it() -> bool:
-            newer = self.log.boards(since)
-            return len(self._workers) == WORKERS and all(
-                worker in newer or board == version
-                for worker, board in self.log.boards(self.log.begin).items()
-                if worker in self._workers
+            is_shown()
+            boards, workers = self.log.boards(self.log.begin), self._workers
+            return len(workers) == WORKERS and all(
+                boards.get(worker) in showing for worker in workers
             )
 
-        self.buddies.wait(all_have_it, "not every worker has the newest board")
+        self.buddies.wait(is_shown, complaint)
+        self.buddies.wait(all_have_it, "not every worker has a board that shows it")
 
     def until_all_took_a_board(self, since: int) -> None:
         """Waits until each worker has taken a board since the log had this size."""
