@@ -7,6 +7,8 @@ instance that the board does not know its own request tells, if it passed throug
 here, else what Nova holds of it.
 """
 
+import functools
+from collections.abc import Container, Sequence
 from typing import Any
 
 from membuddies_nova.cluster import Guest
@@ -20,13 +22,19 @@ class RequestScorer:
 
     :param memory: what earlier requests told of their guests
     :param spec: nova.objects.RequestSpec
+    :param states: of the hosts that are left, nova.scheduler.host_manager.HostState
     """
 
     def __init__(
-        self, board: Scoreboard, memory: recent.RecentRequests, spec: Any
+        self,
+        board: Scoreboard,
+        memory: recent.RecentRequests,
+        spec: Any,
+        states: Sequence[Any],
     ) -> None:
         guest = request.requested_guest(spec)
         self._memory = memory
+        self._states = states
         memory.remember(guest)
         self._scorer = score.Scorer(board, guest, request.asked_uuids(spec))
 
@@ -47,4 +55,13 @@ class RequestScorer:
             guest = self._memory.guest(uuid)
             return guest or request.booked_guest(uuid, state.instances.get(uuid))
 
-        return self._scorer.judge(state.host, set(instances), siblings, told).score
+        return self._scorer.judge(
+            state.host, set(instances), siblings, told, self._counted_on
+        ).score
+
+    def _counted_on(self, host: str) -> Container[str]:
+        return self._instances_by_host.get(host, ())
+
+    @functools.cached_property
+    def _instances_by_host(self) -> dict[str, Container[str]]:
+        return {state.host: state.instances for state in self._states}

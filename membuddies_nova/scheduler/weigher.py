@@ -101,7 +101,7 @@ class SharingWeigher(weights.BaseHostWeigher):
             board = self._boards.current()
             if board is None:
                 return [0.0] * len(states)
-            score = RequestScorer(board, self._recent, spec).score
+            score = RequestScorer(board, self._recent, spec, states).score
         except Exception as error:  # noqa: BLE001 Nova must place on
             RARE_LOG.warning("request", "a request is not scored: %r", error)
             return [0.0] * len(states)

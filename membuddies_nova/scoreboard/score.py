@@ -19,7 +19,7 @@ was booked since it was measured, cannot take the whole guest unshared.
 import dataclasses
 import enum
 import functools
-from collections.abc import Callable, Set
+from collections.abc import Callable, Container, Set
 from typing import NamedTuple
 
 from membuddies_nova.cluster import Guest, KsmState
@@ -29,6 +29,9 @@ from membuddies_nova.scoreboard.profile import is_of_image, profile_chain
 
 Told = Callable[[str], Guest | None]
 """What is known of a guest that the board does not know, by its uuid."""
+
+CountedOn = Callable[[str], Container[str]]
+"""Uuids of the guests that Nova counts on another host of the request, by its name."""
 
 
 class Finding(enum.StrEnum):
@@ -89,6 +92,10 @@ def _nobody(_uuid: str) -> None:
     return None
 
 
+def _nowhere(_host: str) -> tuple[str, ...]:
+    return ()
+
+
 class Scorer:
     """Judges hosts for one guest.
 
@@ -143,6 +150,7 @@ class Scorer:
         instances: Set[str] = frozenset(),
         siblings: int = 0,
         told: Told = _nobody,
+        counted_on: CountedOn = _nowhere,
     ) -> Verdict:
         """What a host comes to.
 
@@ -152,7 +160,9 @@ class Scorer:
         line = self._board.host(host)
         if line is None:
             return Verdict(0.0, Finding.UNKNOWN_HOST)
-        booked_mb, booked_kin_mb = self._booked(host, instances, siblings, told)
+        booked_mb, booked_kin_mb = self._booked(
+            host, instances, siblings, told, counted_on
+        )
         kin_mb = self._shared_mb.get(host, 0.0)
         shared_mb = max(kin_mb, booked_kin_mb)
         obstacle = self._obstacle(line, booked_mb)
@@ -179,9 +189,17 @@ class Scorer:
         return min(shared_mb / self._guest.memory_mb, 1.0)
 
     def _booked(
-        self, host: str, instances: Set[str], siblings: int, told: Told
+        self,
+        host: str,
+        instances: Set[str],
+        siblings: int,
+        told: Told,
+        counted_on: CountedOn,
     ) -> tuple[int, float]:
         """What the board's numbers of the host do not show yet.
+
+        A guest that Nova counts on two hosts is where the board has it: for up to two
+        minutes a scheduler may not have heard that a guest left a host.
 
         :returns: memory of the guests booked there in MB; what the guest is
             expected to share with one of them in MB
@@ -194,6 +212,9 @@ class Scorer:
         for uuid in ((instances - settled) | pending) - self._not_booked:
             known = self._board.guest(uuid)
             if known is not None:
+                elsewhere = known.host not in (None, host)
+                if elsewhere and uuid in counted_on(str(known.host)):
+                    continue
                 size_mb, key, row = known.memory_mb, known.key, known.row
                 profile = known.profile
             else:

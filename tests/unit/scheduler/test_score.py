@@ -15,8 +15,9 @@ PROJECT_ROW = ("project:p1", "project:p1")
 HOSTS = {"m0": (KsmState.MERGING, 8000), "m1": (KsmState.MERGING, 8000)}
 
 
-def score(value, request, host_state):
-    return RequestScorer(value, RecentRequests(), request).score(host_state)
+def score(value, request, host_state, *others):
+    states = (host_state, *others)
+    return RequestScorer(value, RecentRequests(), request, states).score(host_state)
 
 
 def test_the_score_is_the_expected_share_of_the_flavors_memory():
@@ -150,7 +151,23 @@ def test_a_guest_that_moved_counts_where_nova_has_it_now():
         overlaps={(ROW, ROW): 300.0},
         guests=(moved,),
     )
+    left = state("m0")
     assert score(value, spec(), state("m1", instances=[1])) == 0.3
+    assert score(value, spec(), state("m1", instances=[1]), left) == 0.3
+
+
+def test_a_guest_that_nova_counts_on_two_hosts_is_where_the_board_has_it():
+    """Nova's scheduler has not heard yet that it left the other one."""
+    guest = GuestRow(uuid=instance_uuid(1), host="m0", row=ROW, memory_mb=7500)
+    value = board(
+        hosts=HOSTS,
+        rows={ROW: {"m0": 250.0}},
+        overlaps={(ROW, ROW): 300.0},
+        guests=(guest,),
+    )
+    here, there = (state(host, instances=[1]) for host in ("m0", "m1"))
+    assert score(value, spec(memory_mb=1000), there, here) == 0.0
+    assert score(value, spec(memory_mb=1000), here, there) == 0.25
 
 
 def test_a_booked_guest_of_another_project_counts_as_memory_only():
@@ -211,10 +228,11 @@ def test_a_group_member_that_nova_counts_already_takes_memory_once():
 def test_a_stub_is_known_by_the_request_that_booked_it():
     value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}}, overlaps={(ROW, ROW): 300.0})
     memory = RecentRequests()
-    RequestScorer(value, memory, spec(number=1, memory_mb=7200))
+    RequestScorer(value, memory, spec(number=1, memory_mb=7200), [])
     host = state("m1", instances=[1])
-    assert RequestScorer(value, memory, spec(memory_mb=800)).score(host) == 0.375
-    assert RequestScorer(value, memory, spec(memory_mb=801)).score(host) == 0.0
+    for memory_mb, expected in ((800, 0.375), (801, 0.0)):
+        scorer = RequestScorer(value, memory, spec(memory_mb=memory_mb), [host])
+        assert scorer.score(host) == expected
 
 
 def test_guests_of_one_request_take_memory_from_each_other():
