@@ -38,7 +38,6 @@ import argparse
 import contextlib
 import dataclasses
 import itertools
-import math
 import os
 import pathlib
 import signal
@@ -76,9 +75,9 @@ GUEST_CORE, AGENT_CORE = 0, 1
 class Slice:
     """One slice, cut into bursts and pauses.
 
-    :ivar marks: shape (bursts, 3, 3): when a burst began, when it ended, and when
-        its after-effect had passed; of each the time, the work and the processor
-        seconds. The last one only ends the pause before it.
+    :ivar marks: shape (bursts, 3, 2): when a burst began, when it ended, and when
+        its after-effect had passed; of each the time and the work. The last one only
+        ends the pause before it.
     :ivar stopped_seconds: in which the guest was stopped
     """
 
@@ -88,7 +87,7 @@ class Slice:
     @property
     def rate(self) -> float:
         """Units of work a second."""
-        seconds, units, _ = self.marks[-1, 0] - self.marks[0, 0]
+        seconds, units = self.marks[-1, 0] - self.marks[0, 0]
         return float(units / seconds)
 
     @property
@@ -108,15 +107,13 @@ class Slice:
         begin, end = self.marks[:, 0, 0], self.marks[:, 1, 0]
         return list(zip(end[:-1] - begin[:-1], begin[1:] - end[:-1], strict=True))
 
-    def slow_down_percent(self, by: int = 0) -> float:
-        """The work that was lost in and after bursts, as part of all work.
-
-        :param by: 0 counts work against time, 2 against QEMU's processor seconds
-        """
+    @property
+    def slow_down_percent(self) -> float:
+        """The work that was lost in and after bursts, as part of all work."""
         span = self.marks[1:-1, 2] - self.marks[1:-1, 0]
         rest = self.marks[1:, 0] - self.marks[:-1, 2]
         around = rest[1:] + rest[:-1]
-        lost = around[:, 1] / around[:, by] * span[:, by] - span[:, 1]
+        lost = around[:, 1] / around[:, 0] * span[:, 0] - span[:, 1]
         done = self.marks[-1, 0, 1] - self.marks[1, 0, 1]
         return float(100 * lost.sum() / (done + lost.sum()))
 
@@ -126,7 +123,7 @@ class Recorder:
 
     def __init__(self, guest: WorkingGuest) -> None:
         self._guest = guest
-        self._rows: list[list[tuple[float, float, float]]] = []
+        self._rows: list[list[tuple[float, float]]] = []
         self._begin = guest.mark()
         self._end = self._begin[0] + SLICE_SECONDS
         self.over = threading.Event()
@@ -209,7 +206,7 @@ def rested(
 
 @dataclasses.dataclass(frozen=True)
 class Mean:
-    """A mean with Student's 95 % interval; all nan if a value is none."""
+    """A mean with Student's 95 % interval."""
 
     value: float
     error: float
@@ -217,8 +214,6 @@ class Mean:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Mean":
-        if not all(map(math.isfinite, values)):
-            return cls(math.nan, math.nan, math.nan)
         error = statistics.stdev(values) / len(values) ** 0.5
         half_width = float(stats.t.ppf(0.975, len(values) - 1)) * error
         return cls(statistics.mean(values), error, half_width)
@@ -236,8 +231,8 @@ class Found:
     stopped: list[tuple[Slice, Slice]] = dataclasses.field(default_factory=list)
     scanned_bytes: int = 0
 
-    def slow_down(self, by: int = 0) -> Mean:
-        return difference(self.pairs, by)
+    def slow_down(self) -> Mean:
+        return difference(self.pairs)
 
     def plain(self) -> Mean:
         """By comparing slices."""
@@ -256,9 +251,9 @@ class Found:
         return missed
 
 
-def difference(pairs: Sequence[tuple[Slice, Slice]], by: int = 0) -> Mean:
+def difference(pairs: Sequence[tuple[Slice, Slice]]) -> Mean:
     return Mean.of(
-        [one.slow_down_percent(by) - rest.slow_down_percent(by) for one, rest in pairs]
+        [one.slow_down_percent - rest.slow_down_percent for one, rest in pairs]
     )
 
 
@@ -306,7 +301,6 @@ def main() -> int:
     seconds = len(found.pairs) * SLICE_SECONDS
     facts = {
         "interval": str(mean),
-        "by_processor_seconds": str(found.slow_down(by=2)),
         "by_comparing_slices": str(found.plain()),
         "test_at_rest": str(difference(found.null)),
         "test_stopped": f"{difference(found.stopped)}, truly {dose:.3f} %",
