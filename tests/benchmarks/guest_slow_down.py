@@ -66,6 +66,7 @@ AFTER_SECONDS = 0.01
 FEWEST_BURSTS = 20
 STOPPED_PERCENT = 2.0
 TEST_EVERY_PAIRS = 2
+FEWEST_PAIRS = 2 * TEST_EVERY_PAIRS
 BREAK_SECONDS = 3.0
 SETTLE_SECONDS = 0.3
 GUEST_CORE, AGENT_CORE = 0, 1
@@ -290,6 +291,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=ASKED_PAIRS)
     arguments = parser.parse_args()
+    if arguments.pairs < FEWEST_PAIRS:
+        parser.error(f"--pairs must be {FEWEST_PAIRS} or more: fewer have no spread")
     os.sched_setaffinity(0, {AGENT_CORE})
     with working(GUEST_CORE) as guest:
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))

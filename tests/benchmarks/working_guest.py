@@ -47,9 +47,13 @@ class WorkingGuest:
             if self._popen.poll() is not None:
                 raise SystemExit("the guest ended before it worked")
             time.sleep(0.1)
-        # Its main thread is the one that hears signals. Behind a processor that
-        # never rests, at equal priority, it would hear them late.
-        os.sched_setscheduler(self._popen.pid, os.SCHED_FIFO, os.sched_param(2))
+        # Behind a processor that never rests, at equal priority, its main thread would
+        # hear signals late, and one that holds a lock would never give it back.
+        for task in pathlib.Path(f"/proc/{self._popen.pid}/task").iterdir():
+            is_processor = (task / "comm").read_text().startswith("CPU ")
+            os.sched_setscheduler(
+                int(task.name), os.SCHED_FIFO, os.sched_param(1 if is_processor else 2)
+            )
 
     def signal(self, number: signal.Signals) -> None:
         self._popen.send_signal(number)
@@ -79,9 +83,9 @@ def working(core: int) -> Iterator[WorkingGuest]:
             shared = mmap.mmap(file.fileno(), mmap.PAGESIZE)
         popen = subprocess.Popen(
             [
-                *("chrt", "--fifo", "1"),
                 *("taskset", "--cpu-list", str(core), "qemu-system-x86_64"),
                 *("-machine", "pc,accel=tcg", "-m", str(GUEST_MB), "-display", "none"),
+                *("-name", "working,debug-threads=on"),
                 *("-nodefaults", "-kernel", images.kernel(), "-initrd", ramdisk),
                 *("-append", "quiet panic=1 no_timer_check", "-no-reboot"),
                 "-object",
