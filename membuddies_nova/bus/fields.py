@@ -8,18 +8,28 @@ field's name. Sizes are looked at before anything is decoded.
 
 import base64
 import binascii
-import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from membuddies_nova.exceptions import MessageError
+
+_Value = TypeVar("_Value")
 
 MAX_NAME = 255
 _MAX_NUMBER = 2**63 - 1
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"[0-9a-f]{32}")
 _KEY_ID = re.compile(r"[0-9a-f]{16}")
+
+
+def optional(
+    message: Mapping[str, Any],
+    field: str,
+    read: Callable[[Mapping[str, Any], str], _Value],
+) -> _Value | None:
+    """What ``read`` makes of a field, None where that is missing or null."""
+    return None if message.get(field) is None else read(message, field)
 
 
 def mapping(value: object, field: str) -> Mapping[str, Any]:
@@ -77,12 +87,7 @@ def count(message: Mapping[str, Any], field: str) -> int:
 def moment(message: Mapping[str, Any], field: str) -> float:
     """Seconds since the epoch, or a duration in seconds."""
     value = _present(message, field)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 <= value <= _MAX_NUMBER
-        or not math.isfinite(value)
-    ):
+    if not _is_number(value, _MAX_NUMBER):
         raise MessageError(field, "is not a number of seconds from 0")
     return float(value)
 
@@ -90,11 +95,7 @@ def moment(message: Mapping[str, Any], field: str) -> float:
 def number(message: Mapping[str, Any], field: str, most: float) -> float:
     """A number from 0 to ``most``."""
     value = _present(message, field)
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 <= value <= most
-    ):
+    if not _is_number(value, most):
         raise MessageError(field, f"is not a number from 0 to {most:g}")
     return float(value)
 
@@ -141,3 +142,11 @@ def _matching(
     if not isinstance(value, str) or pattern.fullmatch(value) is None:
         raise MessageError(field, f"is not {what}")
     return value
+
+
+def _is_number(value: object, most: float) -> bool:
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and 0 <= value <= most
+    )

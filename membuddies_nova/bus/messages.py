@@ -18,6 +18,7 @@ first field that is wrong.
 import base64
 import dataclasses
 import enum
+import functools
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -185,11 +186,7 @@ class ScoreboardRequest:
         message, _ = _versioned(value)
         return cls(
             host=fields.text(message, "host"),
-            board_version=(
-                None
-                if message.get("board_version") is None
-                else fields.digest(message, "board_version")
-            ),
+            board_version=fields.optional(message, "board_version", fields.digest),
         )
 
 
@@ -293,10 +290,10 @@ class ScoreboardAnswer:
             return cls(version="", body=None, outcome=outcome, reason=_reason(message))
         return cls(
             version=fields.digest(message, "board_version"),
-            body=(
-                None
-                if message.get("body") is None
-                else fields.body(message, "body", MAX_BOARD_BYTES)
+            body=fields.optional(
+                message,
+                "body",
+                functools.partial(fields.body, most_bytes=MAX_BOARD_BYTES),
             ),
         )
 
@@ -353,10 +350,10 @@ def _guest_facts(value: object, version: int) -> GuestFacts:
         digest=fields.digest(entry, "digest"),
         scanned_at=fields.moment(entry, "scanned_at"),
         reason=reason,
-        change_fraction_per_hour=(
-            None
-            if entry.get("change_fraction_per_hour") is None
-            else fields.number(entry, "change_fraction_per_hour", MAX_CHANGES_PER_HOUR)
+        change_fraction_per_hour=fields.optional(
+            entry,
+            "change_fraction_per_hour",
+            functools.partial(fields.number, most=MAX_CHANGES_PER_HOUR),
         ),
     )
 

@@ -19,6 +19,7 @@ from membuddies_nova.inventory.cloud import (
     Json,
     NotFoundError,
 )
+from membuddies_nova.inventory.shortcoming import Shortcoming
 
 LOG = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Providers:
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
         self._traits: dict[str, tuple[int, tuple[str, ...]]] = {}
-        self._error: str | None = None
+        self._hidden = Shortcoming(LOG)
 
     def read(self, nodes: Iterable[str]) -> dict[str, Provider]:
         """What Placement says of each node now, by id.
@@ -94,16 +95,14 @@ class Providers:
                     "placement", f"/resource_providers/{node}/traits"
                 )
             except InventoryError as error:
-                if str(error) != self._error:
-                    LOG.warning(
-                        "Which processors guests may move to is not known anew: %s",
-                        error,
-                    )
-                self._error = str(error)
+                self._hidden.tell(
+                    "Which processors guests may move to is not known anew: %s",
+                    error=error,
+                )
                 return
             traits = {name for name in answer["traits"] if name.startswith(_CPU)}
             self._traits[node] = (
                 answer["resource_provider_generation"],
                 tuple(sorted(traits - _OF_THE_HOST)),
             )
-        self._error = None
+        self._hidden.end()

@@ -68,6 +68,7 @@ from membuddies_nova.inventory.hosts import (
     require_all_cells,
 )
 from membuddies_nova.inventory.providers import Providers
+from membuddies_nova.inventory.shortcoming import Shortcoming
 from membuddies_nova.inventory.transit import Transit
 
 LOG = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class InventoryReader:
         self._providers = Providers(self._cloud)
         self._transit = Transit(self._cloud)
         self._volume_images: dict[str, ImageFacts] = {}
-        self._cinder_error: str | None = None
+        self._no_cinder = Shortcoming(LOG)
 
     def read(self, now: float) -> tuple[list[Host], list[Guest], list[Image]]:
         """The hosts, guests and images of the whole cloud.
@@ -200,13 +201,11 @@ class InventoryReader:
                 "block_storage", "/volumes/detail", "volumes", {"all_tenants": 1}
             )
         except InventoryError as error:
-            if str(error) != self._cinder_error:
-                LOG.warning(
-                    "The images of %d volume-booted guests are not known anew: %s",
-                    len(booted),
-                    error,
-                )
-            self._cinder_error = str(error)
+            self._no_cinder.tell(
+                "The images of %d volume-booted guests are not known anew: %s",
+                len(booted),
+                error=error,
+            )
             return
-        self._cinder_error = None
+        self._no_cinder.end()
         self._volume_images |= volume_images(servers, volumes)

@@ -13,6 +13,7 @@ from oslo_log import log as logging
 
 from membuddies_nova.inventory.cloud import Cloud, InventoryError, Json
 from membuddies_nova.inventory.guests import is_in_transit
+from membuddies_nova.inventory.shortcoming import Shortcoming
 
 LOG = logging.getLogger(__name__)
 
@@ -29,7 +30,7 @@ class Transit:
 
     def __init__(self, cloud: Cloud) -> None:
         self._cloud = cloud
-        self._error: str | None = None
+        self._hidden = Shortcoming(LOG)
 
     def read(self, servers: Iterable[Json]) -> dict[str, frozenset[str]]:
         """Source and destination, as far as Nova has chosen one, by guest."""
@@ -39,13 +40,11 @@ class Transit:
                 if is_in_transit(server):
                     found[server["id"]] = self._ends(server["id"])
         except InventoryError as error:
-            if str(error) != self._error:
-                LOG.warning(
-                    "Guests between two hosts count on one of them only: %s", error
-                )
-            self._error = str(error)
+            self._hidden.tell(
+                "Guests between two hosts count on one of them only: %s", error=error
+            )
             return found
-        self._error = None
+        self._hidden.end()
         return found
 
     def _ends(self, uuid: str) -> frozenset[str]:

@@ -31,7 +31,7 @@ def relabel(layout: Layout) -> None:
     for columns in _columns_of_kinds(layout):
         if len(columns) > 1:
             renamed[columns] = _names(layout, np.array(columns))
-    after = np.where(layout.at == NOWHERE, NOWHERE, renamed[layout.at])
+    after = _renamed(layout, renamed)
     if (after == before).all():
         return
     if any(
@@ -58,10 +58,15 @@ def namings(layout: Layout) -> list[Rows]:
         renamed = np.arange(len(layout.hosts))
         for columns, names in zip(kinds, exchanged, strict=True):
             renamed[columns] = names
-        after = np.where(layout.at == NOWHERE, NOWHERE, renamed[layout.at])
+        after = _renamed(layout, renamed)
         if (after == layout.home)[~layout.free].all():
             found.append(after)
     return sorted(found, key=lambda at: np.count_nonzero(at != layout.home))
+
+
+def _renamed(layout: Layout, names: Rows) -> Rows:
+    """Where each guest is when every host has another one's name, by column."""
+    return np.where(layout.at == NOWHERE, NOWHERE, names[layout.at])
 
 
 def _columns_of_kinds(layout: Layout) -> list[list[int]]:

@@ -80,8 +80,8 @@ def test_a_tenant_sees_its_own_guests_only(
 def test_libvirt_on_the_host_shows_the_guests_that_nova_places_there(
     cloud: Cloud, pair: tuple[Guest, Guest]
 ) -> None:
-    listed = cloud.run(["virsh", "-c", "qemu:///system", "list", "--uuid"], where="c1")
-    assert {guest.id for guest in pair} <= set(listed.stdout.split())
+    listed = cloud.virsh(cloud.hosts[0], "list", "--uuid")
+    assert {guest.id for guest in pair} <= set(listed.split())
     assert {guest.id for guest in pair} <= set(cloud.guest_pids(cloud.hosts[0]))
 
 

@@ -188,8 +188,7 @@ def _crawling(cloud: Cloud, guest: Guest) -> Iterator[None]:
     """Lets the guest's live migration from the second host take its time."""
 
     def limit(mb_per_second: int) -> None:
-        virsh = ["virsh", "-c", "qemu:///system", "migrate-setspeed", guest.id]
-        cloud.run([*virsh, str(mb_per_second)], where="c2")
+        cloud.virsh(SECOND, "migrate-setspeed", guest.id, str(mb_per_second))
 
     limit(1)
     try:

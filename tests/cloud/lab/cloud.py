@@ -198,6 +198,14 @@ class Cloud:
         """The guests of one tenant; use it :meth:`inside` only."""
         return Guests(self.connect(login))
 
+    def virsh(self, host: str, *arguments: str) -> str:
+        """What virsh prints on a host of Nova's.
+
+        :raises CommandFailed: libvirt refused.
+        """
+        command = ["virsh", "--connect", "qemu:///system", *arguments]
+        return self.run(command, where=_place(host).key).stdout
+
     def guest_pids(self, host: str) -> dict[str, int]:
         """Instance uuid -> QEMU's pid, of the guests that run on a host of Nova's."""
         return frames.guests_on(self.layout, _place(host))

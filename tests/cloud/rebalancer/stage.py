@@ -32,7 +32,7 @@ from tests.cloud.lab.cloud import Cloud
 from tests.cloud.lab.errors import LabError
 from tests.cloud.lab.guests import Guest, Guests
 from tests.cloud.lab.images import GuestImage
-from tests.cloud.lab.layout import HOSTS, database_url
+from tests.cloud.lab.layout import database_url
 
 from .nova_proxy import NovaProxy
 
@@ -145,9 +145,7 @@ class Stage:
                 self._set_speed(guest, source, _FULL_SPEED_MB)
 
     def _set_speed(self, guest: str, host: str, mb_per_second: int) -> None:
-        key = next(place.key for place in HOSTS if place.service_host == host)
-        virsh = ["virsh", "--connect", "qemu:///system", "migrate-setspeed"]
-        self.cloud.run([*virsh, guest, str(mb_per_second)], where=key)
+        self.cloud.virsh(host, "migrate-setspeed", guest, str(mb_per_second))
 
     # The beginning of every test ----------------------------------------------
 

@@ -95,7 +95,7 @@ def crowd(stage: Stage, unseen: None) -> Iterator[list[Guest]]:
     try:
         for guest in guests:
             stage.red.wait_until_active(guest)
-            _suspend(stage, guest)
+            stage.cloud.virsh(stage.red.host(guest), "suspend", guest.id)
         yield guests
     finally:
         stage.delete(stage.red, guests)
@@ -162,9 +162,3 @@ def test_ten_evacuated_guests_go_beside_the_kin_that_is_left(
         stage.buddies.wait(
             lambda: force_down(False), "Nova does not let the host count as up"
         )
-
-
-def _suspend(stage: Stage, guest: Guest) -> None:
-    host = stage.red.host(guest)
-    key = next(place.key for place in HOSTS if place.service_host == host)
-    stage.cloud.run(["virsh", "suspend", guest.id], where=key)

@@ -20,6 +20,16 @@ def score(value, request, host_state, *others):
     return RequestScorer(value, RecentRequests(), request, states).score(host_state)
 
 
+def board_with(guest, overlap_mb=300.0):
+    """Kin that share 250 MB are on m0; a guest shares ``overlap_mb`` with its like."""
+    return board(
+        hosts=HOSTS,
+        rows={ROW: {"m0": 250.0}},
+        overlaps={(ROW, ROW): overlap_mb},
+        guests=(guest,),
+    )
+
+
 def test_the_score_is_the_expected_share_of_the_flavors_memory():
     value = board(hosts=HOSTS, rows={ROW: {"m0": 250.0}})
     assert score(value, spec(memory_mb=1000), state("m0")) == 0.25
@@ -108,12 +118,7 @@ def test_a_guest_booked_and_not_yet_fingerprinted_counts_with_its_profile():
     booked = GuestRow(
         uuid=instance_uuid(1), host="m1", row=ROW, memory_mb=1000, pending=True
     )
-    value = board(
-        hosts=HOSTS,
-        rows={ROW: {"m0": 250.0}},
-        overlaps={(ROW, ROW): 300.0},
-        guests=(booked,),
-    )
+    value = board_with(booked)
     assert score(value, spec(), state("m1", instances=[1])) == 0.3
     # Nova may not have told the scheduler of it yet.
     assert score(value, spec(), state("m1")) == 0.3
@@ -134,23 +139,13 @@ def test_a_booked_guests_memory_is_gone_before_the_host_shows_it():
 
 def test_a_settled_guest_is_not_counted_twice():
     settled = GuestRow(uuid=instance_uuid(1), host="m0", row=ROW, memory_mb=8000)
-    value = board(
-        hosts=HOSTS,
-        rows={ROW: {"m0": 250.0}},
-        overlaps={(ROW, ROW): 900.0},
-        guests=(settled,),
-    )
+    value = board_with(settled, overlap_mb=900.0)
     assert score(value, spec(), state("m0", instances=[1])) == 0.25
 
 
 def test_a_guest_that_moved_counts_where_nova_has_it_now():
     moved = GuestRow(uuid=instance_uuid(1), host="m0", row=ROW)
-    value = board(
-        hosts=HOSTS,
-        rows={ROW: {"m0": 250.0}},
-        overlaps={(ROW, ROW): 300.0},
-        guests=(moved,),
-    )
+    value = board_with(moved)
     left = state("m0")
     assert score(value, spec(), state("m1", instances=[1])) == 0.3
     assert score(value, spec(), state("m1", instances=[1]), left) == 0.3
@@ -159,12 +154,7 @@ def test_a_guest_that_moved_counts_where_nova_has_it_now():
 def test_a_guest_that_nova_counts_on_two_hosts_is_where_the_board_has_it():
     """Nova's scheduler has not heard yet that it left the other one."""
     guest = GuestRow(uuid=instance_uuid(1), host="m0", row=ROW, memory_mb=7500)
-    value = board(
-        hosts=HOSTS,
-        rows={ROW: {"m0": 250.0}},
-        overlaps={(ROW, ROW): 300.0},
-        guests=(guest,),
-    )
+    value = board_with(guest)
     here, there = (state(host, instances=[1]) for host in ("m0", "m1"))
     assert score(value, spec(memory_mb=1000), there, here) == 0.0
     assert score(value, spec(memory_mb=1000), here, there) == 0.25
